@@ -1,0 +1,43 @@
+# The gateway as a container: non-root, no write to its own file system, no shell needed.
+#
+#   docker build -t oauth-gateway .
+#   docker run --read-only --cap-drop ALL -p 8080:8080 -v "$PWD/config:/etc/oauth-gateway:ro" oauth-gateway
+
+ARG PYTHON_IMAGE=python:3.13-slim
+
+FROM ${PYTHON_IMAGE} AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /opt/checkout
+# What runs: every package by version and hash, in an environment without pip.
+COPY requirements.lock ./
+RUN python -m venv --without-pip /opt/oauth-gateway \
+ && python -m pip --python /opt/oauth-gateway/bin/python install --require-hashes -r requirements.lock
+# What builds: the build backend is locked as well, and stays behind in this stage.
+COPY requirements-test.lock ./
+RUN python -m venv /opt/tools \
+ && /opt/tools/bin/python -m pip install --require-hashes -r requirements-test.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY gateway ./gateway
+RUN /opt/tools/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /opt/wheel . \
+ && python -m pip --python /opt/oauth-gateway/bin/python install --no-deps --no-index /opt/wheel/*.whl
+
+FROM ${PYTHON_IMAGE}
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="oauth-gateway" \
+      org.opencontainers.image.description="An async reverse proxy that lets no request without the right OAuth 2 token reach your HTTP API" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /opt/oauth-gateway /opt/oauth-gateway
+# A folder: its *.yaml files are merged, so a mounted ConfigMap works as it is.
+ENV PATH=/opt/oauth-gateway/bin:$PATH \
+    OAUTH_GATEWAY_CONFIG=/etc/oauth-gateway \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+# A number, so that Kubernetes can see that it is not root (runAsNonRoot).
+USER 65532:65532
+WORKDIR /etc/oauth-gateway
+EXPOSE 8080 9090
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["oauth-gateway", "health"]
+ENTRYPOINT ["oauth-gateway"]
+CMD ["serve"]

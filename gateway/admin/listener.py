@@ -1,0 +1,92 @@
+"""The admin listener: probes for an orchestrator and metrics for Prometheus; never on the traffic port.
+
+It is told what to say by the `Health` that the worker keeps; it knows no configuration and sees no token.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+from gateway.admin.metrics import CONTENT_TYPE
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Health:
+    """What the probes answer from. The worker sets `started` once it listens, and `draining` when told to stop.
+
+    `keys` gives, by the issuer's name, when its keys were last had (seconds since the epoch), or None before the first.
+    """
+
+    def __init__(self, keys: Callable[[], Mapping[str, float | None]], clock: Callable[[], float] = time.time) -> None:
+        self.started = False
+        self.draining = False
+        self._keys = keys
+        self._clock = clock
+
+    def report(self) -> dict[str, object]:
+        """Whether requests should be sent here, and if not, why not; ages of keys in seconds."""
+        keys = self._keys()
+        now = self._clock()
+        return {
+            "ready": self.started and not self.draining and None not in keys.values(),
+            "started": self.started,
+            "draining": self.draining,
+            "issuers": {name: _issuer(fetched_at, now) for name, fetched_at in keys.items()},
+        }
+
+
+def _issuer(fetched_at: float | None, now: float) -> dict[str, object]:
+    if fetched_at is None:
+        return {"state": "waiting"}
+    return {"state": "ready", "key_age_seconds": round(max(0.0, now - fetched_at), 1)}
+
+
+def make_admin_app(health: Health, metrics: Callable[[], bytes]) -> web.Application:
+    """The admin listener's application. `metrics` renders the Prometheus text; only GET and HEAD are answered."""
+
+    async def livez(_: web.Request) -> web.Response:
+        return web.json_response({"live": True})
+
+    async def startupz(_: web.Request) -> web.Response:
+        return web.json_response({"started": health.started}, status=200 if health.started else 503)
+
+    async def readyz(_: web.Request) -> web.Response:
+        report = health.report()
+        return web.json_response(report, status=200 if report["ready"] else 503)
+
+    async def prometheus(_: web.Request) -> web.Response:
+        return web.Response(body=metrics(), headers={"Content-Type": CONTENT_TYPE})
+
+    application = web.Application(middlewares=[_plain_errors])
+    application.on_response_prepare.append(_never_stored)
+    application.add_routes(
+        [
+            web.get("/livez", livez),
+            web.get("/startupz", startupz),
+            web.get("/readyz", readyz),
+            web.get("/healthz", readyz),
+            web.get("/metrics", prometheus),
+        ]
+    )
+    return application
+
+
+@web.middleware
+async def _plain_errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Unknown paths and methods get a few words that repeat nothing of the request."""
+    try:
+        return await handler(request)
+    except web.HTTPMethodNotAllowed as refusal:
+        # RFC 9110 §15.5.6: a 405 names what is allowed.
+        return web.Response(status=405, text="method not allowed\n", headers={"Allow": refusal.headers["Allow"]})
+    except web.HTTPException as refusal:
+        return web.Response(status=refusal.status, text=f"{refusal.reason.lower()}\n")
+
+
+async def _never_stored(_: web.Request, response: web.StreamResponse) -> None:
+    """A probe's answer is true for one moment; a cache between would keep a dead gateway alive."""
+    response.headers["Cache-Control"] = "no-store"

@@ -1,0 +1,230 @@
+"""The whole way of one request, top to bottom: `Gateway.handle`; and the decision alone: `Gateway.admit`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from gateway import errors
+from gateway.access.policy import Policy
+from gateway.access.rules import Permit
+from gateway.access.verification import Verifier
+from gateway.errors import GatewayError
+from gateway.http.framing import HeadLimits, check_head
+from gateway.http.client import Pool
+from gateway.http.embedded import answer_embedded
+from gateway.http.forwarding import ClientView, Forwarding, trace_id
+from gateway.http.message import Request, Response
+from gateway.http.server import HttpServer, ServerLimits
+from gateway.http.target import Target, normalise
+from gateway.oauth.jwks import KeySource
+from gateway.oauth.resource_metadata import ProtectedResource
+from gateway.record import RequestRecord
+from gateway.responses import ErrorStyle, refuse
+from gateway.router import Match, Router
+from gateway.upstream.inbound import Action, Inbound
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+
+_CLIENT_CLOSED = 499
+"""What log and metrics say of a client that went away before its answer: there is no such status on the wire."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Route:
+    """One route, compiled: who may use it, and what then happens. `where` is its line in the configuration."""
+
+    name: str
+    policy: Policy
+    action: Action
+    resource: ProtectedResource | None = None
+    keeps_encoded_slash: bool = False
+    keeps_semicolon: bool = False
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A request that may pass: on which route, by which permit."""
+
+    route: Route
+    inbound: Inbound
+    permit: Permit
+
+
+@dataclass(slots=True, eq=False)
+class Gateway:
+    """The compiled configuration. It never changes; a new configuration is a new gateway.
+
+    `on_closed` is called with the record of each request when its response has been sent: the only place that counts.
+    """
+
+    router: Router[Route]
+    routes: Mapping[str, Route]
+    forwarding: Forwarding
+    limits: HeadLimits
+    style: ErrorStyle
+    verifier: Verifier
+    key_sources: Mapping[str, KeySource]
+    pools: Mapping[str, Pool]
+    on_closed: list[Callable[[RequestRecord], None]] = field(default_factory=list)
+    clock: Callable[[], float] = time.perf_counter
+    is_draining: bool = False
+    in_flight: int = 0
+
+    async def start(self) -> None:
+        """Begin to fetch the issuers' keys, without waiting for them: the gateway starts when issuers are down."""
+        for source in self.key_sources.values():
+            await source.start()
+
+    async def close(self) -> None:
+        """Stop fetching keys and close the idle connections to upstreams."""
+        for source in self.key_sources.values():
+            await source.close()
+        for pool in self.pools.values():
+            pool.close()
+
+    async def wait_for_keys(self, timeout: float) -> None:
+        """Wait until every issuer has been asked once, at most `timeout` seconds; used by `explain`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                for source in self.key_sources.values():
+                    await source.first()
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request: decide, then do what its route says, or refuse."""
+        record = self.open_record(request)
+        self.in_flight += 1
+        try:
+            admission = await self.admit(request, record)
+            response = await admission.route.action(admission.inbound, admission.permit, record)
+        except GatewayError as error:
+            response = self._refuse(error, request, record)
+        except asyncio.CancelledError:
+            self._close(record, request, _CLIENT_CLOSED, 0, False)
+            raise
+        except Exception:
+            logger.exception("request %s failed", record.request_id)
+            response = self._refuse(GatewayError(errors.INTERNAL), request, record)
+        response.upon_end = partial(self._close, record, request, response.status)
+        return response
+
+    def open_record(self, request: Request) -> RequestRecord:
+        """A new record, with what is known before anything has been checked."""
+        record = RequestRecord(request.method, self.clock())
+        record.request_id = self.forwarding.request_id(request.peer, request.fields)
+        record.trace_id = trace_id(request.fields)
+        return record
+
+    async def admit(self, request: Request, record: RequestRecord) -> Admission:
+        """Decide about one request, in the order of the checks. Raises `GatewayError`."""
+        check_head(request, self.limits)
+        target = normalise(request.target, request.method)
+        record.path = target.path
+        record.note("target", True, f"the one path is {target.path}")
+        client = self.forwarding.client(request.peer, request.fields, request.scheme, target.authority)
+        record.client_ip, record.host = client.ip, client.host
+        match = self._match(target, client, request.method, record)
+        permit = await match.value.policy.decide(request, match.parameters, record)
+        record.auth_seconds = self.clock() - record.started
+        if record.decision is None:
+            record.decision = "allow"
+        return Admission(match.value, Inbound(request, target, client, match.segments), permit)
+
+    def _match(self, target: Target, client: ClientView, method: str, record: RequestRecord) -> Match[Route]:
+        if target.authority is not None and not self.router.serves(client.host):
+            raise GatewayError(errors.HOST_INVALID, "the absolute-form target names a host that no route serves")
+        match = self.router.match(client.host, target.path, method)
+        route = match.value
+        record.route = route.name
+        record.note("route", True, route.name, route.where)
+        if target.has_encoded_slash and not route.keeps_encoded_slash:
+            raise GatewayError(
+                errors.PATH_AMBIGUOUS, "%2F in the path; encoded_slash: keep allows it", where=route.where
+            )
+        if target.has_semicolon and not route.keeps_semicolon:
+            raise GatewayError(errors.PATH_AMBIGUOUS, "`;` in the path; semicolon: keep allows it", where=route.where)
+        return match
+
+    def _refuse(self, error: GatewayError, request: Request, record: RequestRecord) -> Response:
+        record.reason = error.reason.name
+        record.scopes_missing = error.scopes_missing
+        # What fails behind the permit (an upstream, a body) was allowed all the same.
+        record.decision = record.decision or "refuse"
+        if record.auth_seconds == 0.0:
+            record.auth_seconds = self.clock() - record.started
+        logger.info("refused %s: %s: %s", record.request_id, error.reason.name, error.evidence)
+        route = self.routes.get(record.route) if record.route is not None else None
+        if route is None or route.resource is None:
+            return refuse(error, request_id=record.request_id, style=self.style)
+        client = self.forwarding.client(request.peer, request.fields, request.scheme, None)
+        return refuse(
+            error,
+            request_id=record.request_id,
+            style=self.style,
+            scopes=route.policy.rules.challenge_scopes,
+            resource_metadata=route.resource.address(client.origin),
+        )
+
+    def _close(self, record: RequestRecord, request: Request, status: int, sent: int, whole: bool) -> None:
+        self.in_flight -= 1
+        record.status = status
+        record.bytes_out = sent
+        record.bytes_in = request.body.received if request.body is not None else 0
+        record.seconds = self.clock() - record.started
+        for observe in self.on_closed:
+            observe(record)
+
+
+def application(gateway: Gateway, limits: ServerLimits) -> web.Application:
+    """The gateway as an aiohttp application: run it alone, or below a prefix of a larger one with `add_subapp`.
+
+    Alone it listens with the gateway's own server, so that `serve` and an embedded gateway give the same answers; as a
+    part of another application it works behind that one's server (see `http.embedded`).
+    """
+
+    async def run(_: web.Application) -> AsyncIterator[None]:
+        await gateway.start()
+        yield
+        await gateway.close()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await answer_embedded(request, gateway.handle, silence=limits.request_body)
+
+    def make_server(**_: Any) -> web.Server:
+        app.freeze()
+        return HttpServer(gateway.handle, limits)
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", answer, expect_handler=_leave_to_gateway)
+    app.cleanup_ctx.append(run)
+    # What a runner asks for the server. aiohttp discourages subclasses of its application, and has no other seam.
+    object.__setattr__(app, "_make_handler", make_server)
+    return app
+
+
+async def _leave_to_gateway(_: web.Request) -> None:
+    """aiohttp would answer `Expect: 100-continue` before anything has been decided."""
+
+
+def make_app(config: Config | Mapping[str, Any] | str | Path) -> web.Application:
+    """The gateway for a configuration: a `Config`, the same as a mapping, or the path of a file or folder.
+
+    Raises `gateway.config.ConfigError` with every problem of the configuration.
+    """
+    # Only `build` knows configuration, and it stands above this module: see docs/decisions/0007.
+    from gateway import build
+
+    return build.make_application(config)

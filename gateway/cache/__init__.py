@@ -1,0 +1,1 @@
+"""Remembering answers for a while, bounded in number and in bytes."""

@@ -1,0 +1,26 @@
+"""`oauth-gateway serve`: runs the gateway until it is told to stop."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from gateway.cli.configuration import config_option, exit_with, load_or_exit
+from gateway.config import ConfigError
+from gateway.process.worker import run
+
+
+@click.command("serve")
+@config_option
+def command(config_path: Path | None) -> None:
+    """Run the gateway. SIGTERM and SIGINT finish what runs and end it. Exit status 2: bad configuration."""
+    config = load_or_exit(config_path)
+    try:
+        run(config)
+    except ConfigError as error:
+        exit_with(error)
+    except OSError as problem:
+        click.echo(f"cannot listen: {problem.strerror or problem}", err=True)
+        sys.exit(1)

@@ -1,0 +1,170 @@
+"""Rules between the fields of a configuration: what each value is allowed to be, given the others."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+from gateway.config import supported
+from gateway.config.environment import nearest
+from gateway.config.model import Config, Issuer, Require, Route, RouteDefaults
+from gateway.config.source import Path_
+from gateway.config.values import parameters
+
+Finding = tuple[Path_, str]
+
+_KEY_SOURCES = ("metadata", "jwks_uri", "jwks_file", "jwks", "secret")
+_OWN_FIELDS = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "authorization", "te", "trailer", "upgrade"}
+)
+_RESERVED = "/_gateway"
+
+
+def findings(config: Config) -> Iterator[Finding]:
+    """Everything that does not go together, as path and message."""
+    for path in supported.unsupported(config):
+        yield path, "not supported yet"
+    yield from _listeners(config)
+    for name, issuer in config.issuers.items():
+        yield from _issuer(("issuers", name), issuer)
+    yield from _issuers_differ(config)
+    for name, upstream in config.upstreams.items():
+        if (upstream.url is None) == (upstream.urls is None):
+            yield ("upstreams", name), "needs either url or urls"
+    yield from _route_names(config)
+    for index, route in enumerate(config.routes):
+        for check in _ROUTE_CHECKS:
+            yield from check(("routes", index), route, config)
+
+
+def _listeners(config: Config) -> Iterator[Finding]:
+    if config.admin.listen in config.listen:
+        yield ("admin", "listen"), "must not be the traffic port: health and metrics are not for clients"
+
+
+def _issuer(path: Path_, issuer: Issuer) -> Iterator[Finding]:
+    given = [name for name in _KEY_SOURCES if getattr(issuer, name) is not None]
+    if len(given) > 1:
+        yield (*path, given[1]), f"the keys come from {given[0]} already; leave one of them"
+    symmetric = [name for name in issuer.algorithms if name.startswith("HS")]
+    if issuer.secret is not None and len(symmetric) != len(issuer.algorithms):
+        yield (*path, "secret"), "goes with HS256, HS384 or HS512 alone: set algorithms: [HS256]"
+    if issuer.secret is None and symmetric:
+        yield (*path, "algorithms"), f"{symmetric[0]} needs secret; a public key must never serve as one"
+    if issuer.secret is not None and len(issuer.secret.get_secret_value().encode()) < 32:
+        yield (*path, "secret"), "must have 32 bytes at the least (RFC 7518 §3.2)"
+    for name in ("issuer", "metadata", "jwks_uri"):
+        if _is_plain_http(getattr(issuer, name)) and not issuer.allow_http:
+            yield (*path, name), "is http:// beyond this machine: use https://, or set allow_http: true"
+
+
+def _is_plain_http(url: str | None) -> bool:
+    if url is None or not url.startswith("http://"):
+        return False
+    host = urlsplit(url).hostname or ""
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost" and not host.endswith(".localhost")
+
+
+def _issuers_differ(config: Config) -> Iterator[Finding]:
+    seen: dict[str, str] = {}
+    for name, issuer in config.issuers.items():
+        if issuer.issuer in seen:
+            yield ("issuers", name, "issuer"), f"is that of {seen[issuer.issuer]} already; a token could not choose"
+        seen.setdefault(issuer.issuer, name)
+
+
+def _route_names(config: Config) -> Iterator[Finding]:
+    seen: dict[str, int] = {}
+    for index, route in enumerate(config.routes):
+        if route.title in seen:
+            path: Path_ = ("routes", index, "name") if route.name else ("routes", index)
+            yield path, f"another route, routes[{seen[route.title]}], is called {route.title}; give it another name"
+        seen.setdefault(route.title, index)
+
+
+def _target(path: Path_, route: Route, config: Config) -> Iterator[Finding]:
+    if (route.upstream is None) == (route.respond is None):
+        yield path, "needs either upstream or respond"
+    if route.upstream is not None and route.upstream not in config.upstreams:
+        hint = nearest(route.upstream, config.upstreams)
+        yield (*path, "upstream"), f"there is no upstream {route.upstream}{hint}"
+
+
+def _access(path: Path_, route: Route, config: Config) -> Iterator[Finding]:
+    if route.public:
+        if route.require != RouteDefaults().require and not _is_default(config, "require", route):
+            yield (*path, "require"), "has no meaning on a public route: no token is looked at"
+        if route.token == "optional":
+            yield (*path, "token"), "has no meaning on a public route: no token is looked at"
+    elif not config.issuers:
+        yield path, "needs a token, and there are no issuers; name one, or set public: true"
+    for position, name in enumerate(route.require.issuers or ()):
+        if name not in config.issuers:
+            message = f"there is no issuer {name}{nearest(name, config.issuers)}"
+            yield (*path, "require", "issuers", position), message
+
+
+def _is_default(config: Config, key: str, route: Route) -> bool:
+    return bool(getattr(config.route_defaults, key) == getattr(route, key))
+
+
+def _parameters(path: Path_, route: Route, _: Config) -> Iterator[Finding]:
+    for template in route.path:
+        known = parameters(template)
+        for claim, name in _parameters_in(route.require):
+            if name not in known:
+                where = (*path, "require", "claims", claim)
+                yield where, f"the path {template} has no parameter {{{name}}}{nearest(name, known)}"
+        for name in sorted(parameters(route.rewrite or "/") - known):
+            yield (*path, "rewrite"), f"the path {template} has no parameter {{{name}}}{nearest(name, known)}"
+
+
+def _parameters_in(require: Require) -> Iterator[tuple[str, str]]:
+    for claim, condition in require.claims.items():
+        for name in sorted(condition.parameters):
+            yield claim, name
+
+
+def _rewriting(path: Path_, route: Route, _: Config) -> Iterator[Finding]:
+    if route.strip_prefix is not None and route.rewrite is not None:
+        yield (*path, "rewrite"), "and strip_prefix exclude each other"
+    if route.strip_prefix is not None:
+        prefix = route.strip_prefix.rstrip("/")
+        for template in route.path:
+            if template != prefix and not template.startswith(f"{prefix}/"):
+                yield (*path, "strip_prefix"), f"the path {template} does not begin with it"
+        if parameters(route.strip_prefix) or "*" in route.strip_prefix:
+            yield (*path, "strip_prefix"), "must be a literal path"
+    if route.rewrite is not None and route.rewrite.endswith("/**"):
+        yield (*path, "rewrite"), "needs a name for the rest: {rest:**}, in the path too"
+
+
+def _reserved(path: Path_, route: Route, _: Config) -> Iterator[Finding]:
+    for template in route.path:
+        if template == _RESERVED or template.startswith(f"{_RESERVED}/"):
+            yield (*path, "path"), f"{_RESERVED}/ is the gateway's own"
+
+
+def _header_names(path: Path_, route: Route, _: Config) -> Iterator[Finding]:
+    identity = route.identity if isinstance(route.identity, dict) else {}
+    for name in identity:
+        if name.lower() in _OWN_FIELDS:
+            yield (*path, "identity", name), "is a field the gateway sets itself"
+    for direction in ("request_headers", "response_headers"):
+        for name in getattr(route, direction).set:
+            if name.lower() in _OWN_FIELDS - {"authorization"}:
+                yield (*path, direction, "set", name), "is a field the gateway sets itself"
+
+
+_ROUTE_CHECKS: tuple[Callable[[Path_, Route, Config], Iterator[Finding]], ...] = (
+    _target,
+    _access,
+    _parameters,
+    _rewriting,
+    _reserved,
+    _header_names,
+)

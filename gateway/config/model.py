@@ -1,0 +1,419 @@
+"""The configuration as types: one class a block of the YAML, one field a key. Durations are seconds, sizes bytes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
+
+from gateway.config.conditions import ClaimCondition
+from gateway.config.values import (
+    Address,
+    Addresses,
+    Duration,
+    HeaderName,
+    HeaderValue,
+    Hosts,
+    Methods,
+    Networks,
+    Paths,
+    PathTemplate,
+    Scopes,
+    Size,
+    Text,
+    Texts,
+    Url,
+    kind,
+    listed,
+    text,
+    upstream_url,
+)
+
+Algorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"
+]
+DEFAULT_ALGORITHMS: tuple[Algorithm, ...] = (
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+)
+Status = Annotated[int, Field(ge=200, le=599)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+def _secret(value: object) -> object:
+    return SecretStr(value) if isinstance(value, str) else value
+
+
+Secret = Annotated[SecretStr, BeforeValidator(_secret), WithJsonSchema({"type": "string"})]
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+class Block(BaseModel):
+    """What all blocks have in common: unknown keys are errors, types are not guessed, nothing changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+
+
+def _audience(value: object) -> tuple[str, ...]:
+    members: tuple[str, ...] = listed(text, "an audience")(value)
+    if "any" in members and len(members) > 1:
+        raise ValueError("`any` stands alone")
+    return () if members == ("any",) else members
+
+
+Audience = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_audience),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
+
+
+class Tls(Block):
+    """Certificates of a listener, or for calls to others."""
+
+    certificate: Text | None = Field(None, description="PEM file with the certificate chain")
+    private_key: Text | None = Field(None, description="PEM file with the private key")
+    client_ca: Text | None = Field(None, description="PEM file with the CAs of client certificates")
+    client_certificate: Literal["none", "optional", "required"] = Field("none", description="ask clients for one?")
+
+
+class ClientTls(Block):
+    """TLS for connections that the gateway makes."""
+
+    ca: Text | None = Field(None, description="PEM file with the CAs to trust instead of the system's")
+    certificate: Text | None = Field(None, description="PEM file with our certificate")
+    private_key: Text | None = Field(None, description="PEM file with its private key")
+
+
+class UpstreamTls(ClientTls):
+    """TLS for connections to an upstream."""
+
+    server_name: Text | None = Field(None, description="name for SNI and the certificate check")
+    verify: bool = Field(True, description="check the certificate")
+
+
+class Admin(Block):
+    """The listener for operators: health and metrics."""
+
+    listen: Address = Field("127.0.0.1:9090", description="never the traffic port")
+    token: Secret = Field(SecretStr(""), description="bearer token for /api; empty: /api is off")
+
+
+class FailedAuthentication(Block):
+    """A limit on failed authentication per client address."""
+
+    requests: Count = Field(0, description="0: off")
+    per: Duration = Field(60.0, description="the time in which they are counted")
+
+
+class Limits(Block):
+    """Sizes and numbers beyond which requests are refused."""
+
+    request_head: Size = Field(32 * 1024, description="request line and header fields; over it 431")
+    request_target: Size = Field(8 * 1024, description="the request target; over it 414")
+    headers: Positive = Field(100, description="number of header fields; over it 431")
+    request_body: Size = Field(10 * 1024 * 1024, description="over it 413; 0: no limit; a route's max_body wins")
+    token: Size = Field(16 * 1024, description="size of an access token")
+    connections: Positive = Field(10_000, description="open client connections; over it 503")
+    failed_authentication: FailedAuthentication = Field(FailedAuthentication(), description="429 for guessers")
+    requests_per_connection: Count = Field(0, description="0: no limit")
+
+
+class Timeouts(Block):
+    """How long the gateway waits for clients, and for itself."""
+
+    request_head: Duration = Field(10.0, description="from the first byte to the end of the head")
+    request_body: Duration = Field(30.0, description="longest silence while a body is being read")
+    idle: Duration = Field(75.0, description="kept-alive connection without a request")
+    drain_delay: Duration = Field(0.0, description="on SIGTERM: not ready, but keep accepting this long")
+    drain: Duration = Field(30.0, description="then: finish what runs within this time")
+
+
+class Redis(Block):
+    """A Redis shared by all replicas."""
+
+    url: Secret = Field(description="redis://, rediss://, unix://, redis+sentinel://, redis+cluster://")
+    key_prefix: Text = Field("oauth-gateway:", description="before every key")
+    secret: Secret | None = Field(None, description="seals what is kept there")
+    timeout: Duration = Field(0.2, description="for one command")
+    required: bool = Field(False, description="not ready without it?")
+
+
+class Keys(Block):
+    """When an issuer's keys are fetched."""
+
+    refresh: Duration = Field(600.0, description="in the background, before they are needed")
+    cooldown: Duration = Field(30.0, description="at most one fetch for unknown key ids in this time")
+    max_stale: Duration = Field(86_400.0, description="use the last good keys this long when the issuer is down")
+    timeout: Duration = Field(5.0, description="for one fetch")
+    store: Text | None = Field(None, description="folder for the last good keys, for a start while the issuer is down")
+
+
+class Introspection(Block):
+    """Token introspection (RFC 7662)."""
+
+    mode: Literal["opaque", "always", "never"] = Field("opaque", description="which tokens are introspected")
+    endpoint: Url | None = Field(None, description="default: from the metadata")
+    client_id: Text | None = Field(None, description="how we authenticate")
+    client_secret: Secret | None = Field(None, description="and prove it")
+    client_auth: Literal[
+        "client_secret_basic", "client_secret_post", "private_key_jwt", "client_secret_jwt", "tls_client_auth"
+    ] = Field("client_secret_basic", description="client authentication method")
+    cache: Duration = Field(60.0, description="for active answers; never past exp")
+    negative_cache: Duration = Field(5.0, description="for inactive answers")
+    timeout: Duration = Field(3.0, description="for one call")
+    concurrency: Positive = Field(64, description="calls at once")
+    signed_response: bool = Field(False, description="RFC 9701")
+
+
+class Issuer(Block):
+    """A trusted authorization server."""
+
+    issuer: Url = Field(description="compared with `iss`, code point by code point")
+    audience: Audience = Field(description="the token must carry one of them; `any` opts out (empty here)")
+    metadata: Url | None = Field(None, description="another metadata address")
+    jwks_uri: Url | None = Field(None, description="skip discovery")
+    jwks_file: Text | None = Field(None, description="keys from a file")
+    jwks: dict[str, Any] | None = Field(None, description="keys inline")
+    secret: Secret | None = Field(None, description="shared secret for HS256/384/512; 32 bytes at the least")
+    algorithms: Annotated[
+        tuple[Algorithm, ...],
+        BeforeValidator(_tuple),
+        Field(min_length=1),
+    ] = Field(DEFAULT_ALGORITHMS, description="allowed signature algorithms")
+    token_type: Literal["access", "at+jwt", "any"] = Field("access", description="which `typ` is accepted")
+    leeway: Annotated[Duration, Field(le=300)] = Field(30.0, description="for exp, nbf and iat; at most 5m")
+    max_lifetime: Duration = Field(0.0, description="0: any; else exp - iat must not be longer")
+    required_claims: Annotated[tuple[Text, ...], BeforeValidator(_tuple)] = Field(
+        ("sub",), description="besides iss, aud and exp"
+    )
+    scope_claims: Texts = Field(("scope", "scp"), description="first one present")
+    keys: Keys = Field(Keys(), description="when keys are fetched")
+    tls: ClientTls | None = Field(None, description="for our calls to the issuer")
+    backchannel_logout: bool = Field(False, description="take this issuer's logout tokens")
+    allow_http: bool = Field(False, description="allow http:// addresses beyond loopback")
+    introspection: Introspection | None = Field(None, description="RFC 7662")
+
+
+class Endpoint(Block):
+    """One address of an upstream."""
+
+    url: Annotated[str, BeforeValidator(upstream_url)] = Field(description="http://, https:// or unix:/path")
+    weight: Positive = Field(1, description="its share of the requests")
+
+
+def _endpoints(value: object) -> object:
+    if not isinstance(value, list):
+        raise ValueError(f"must be a list of addresses, not {kind(value)}")
+    return tuple({"url": member} if isinstance(member, str) else member for member in value)
+
+
+class Health(Block):
+    """Active probes."""
+
+    path: Text = Field("/healthz", description="what is asked for")
+    interval: Duration = Field(10.0, description="how often")
+    timeout: Duration = Field(2.0, description="how long to wait")
+    unhealthy_after: Positive = Field(3, description="failed probes in a row")
+    healthy_after: Positive = Field(2, description="good probes in a row")
+    status: Annotated[tuple[str | int, ...], BeforeValidator(_tuple)] = Field(("200-399",), description="good ones")
+
+
+class Ejection(Block):
+    """Passive health."""
+
+    failures: Positive = Field(5, description="failures in a row")
+    duration: Duration = Field(10.0, alias="for", description="out of rotation this long")
+
+
+class UpstreamTimeouts(Block):
+    """How long an upstream may take."""
+
+    connect: Duration = Field(2.0, description="for a connection, also a free one of the pool")
+    response: Duration = Field(30.0, description="to the first byte")
+    idle: Duration = Field(60.0, description="silence after it")
+
+
+class Retry(Block):
+    """When a request is sent again."""
+
+    attempts: Count = Field(1, description="further attempts")
+    on: Texts = Field(("connect",), description="after which failures")
+    methods: Methods = Field(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"), description="for which methods")
+    budget: float = Field(0.2, description="share of all requests")
+
+
+class Upstream(Block):
+    """A service behind the gateway."""
+
+    url: Annotated[str, BeforeValidator(upstream_url)] | None = Field(
+        None, description="its address; a base path is allowed"
+    )
+    urls: Annotated[tuple[Endpoint, ...], BeforeValidator(_endpoints)] | None = Field(
+        None, description="several addresses"
+    )
+    balance: Text = Field("round_robin", description="round_robin, least_requests, random or hash:<header or claim>")
+    health: Health | None = Field(None, description="active probes")
+    ejection: Ejection | None = Field(None, description="passive health")
+    timeouts: UpstreamTimeouts = Field(UpstreamTimeouts(), description="how long it may take")
+    retry: Retry | None = Field(None, description="when a request is sent again")
+    max_connections: Positive = Field(256, description="per endpoint and worker")
+    keep_alive: Duration = Field(60.0, description="how long an idle connection is kept")
+    tls: UpstreamTls | None = Field(None, description="for https")
+
+    @property
+    def address(self) -> str:
+        """The one address it has."""
+        return self.url if self.url is not None else self.urls[0].url if self.urls else ""
+
+
+class Respond(Block):
+    """A fixed answer."""
+
+    status: Status = Field(200, description="its status code")
+    body: str = Field("", description="its body")
+    content_type: HeaderValue = Field("text/plain; charset=utf-8", description="of the body")
+
+
+class Require(Block):
+    """What a route asks of a token."""
+
+    issuers: Texts | None = Field(None, description="absent: any configured issuer")
+    audience: Texts | None = Field(None, description="besides the issuer's own audience rule")
+    scopes: Scopes | None = Field(None, description="all of these")
+    any_scope: Scopes | None = Field(None, description="and at least one of these")
+    claims: dict[str, ClaimCondition] = Field({}, description="all of these")
+    acr: Texts | None = Field(None, description="step-up (RFC 9470)")
+    max_auth_age: Duration | None = Field(None, description="step-up (RFC 9470)")
+    proof: Literal["none", "dpop", "mtls", "any"] = Field("none", description="sender-constrained tokens")
+    introspect: bool = Field(False, description="ask the issuer even for JWTs")
+
+
+class HeaderRules(Block):
+    """Header fields that are set or removed."""
+
+    set: dict[HeaderName, HeaderValue] = Field({}, description="set to a constant")
+    remove: Annotated[tuple[HeaderName, ...], BeforeValidator(_tuple)] = Field((), description="removed")
+
+
+class RateLimit(Block):
+    """How many requests may pass."""
+
+    requests: Positive = Field(description="how many")
+    per: Duration = Field(description="in which time")
+    by: Text = Field("client_id", description="ip, subject, client_id, issuer, claim:<name> or route")
+    burst: Positive | None = Field(None, description="bucket size")
+
+
+class Cors(Block):
+    """Cross-origin requests."""
+
+    origins: Texts = Field(description="allowed origins")
+    headers: Texts | None = Field(None, description="allowed request header fields")
+    methods: Methods | None = Field(None, description="allowed methods")
+    expose: Texts | None = Field(None, description="readable response header fields")
+    credentials: bool = Field(False, description="cookies and the like")
+    max_age: Duration = Field(600.0, description="how long a preflight is remembered")
+
+
+def _identity(value: object) -> object:
+    if isinstance(value, str) and value not in ("x-auth", "oauth2-proxy", "none"):
+        raise ValueError("must be x-auth, oauth2-proxy, none, or a block of header names and claims")
+    if not isinstance(value, str | dict):
+        raise ValueError(
+            f"must be x-auth, oauth2-proxy, none, or a block of header names and claims, not {kind(value)}"
+        )
+    return value
+
+
+class RouteDefaults(Block):
+    """Anything a route may say, for all routes that do not say it."""
+
+    name: Text | None = Field(None, description="unique; default: methods and path")
+    host: Hosts | None = Field(None, description="absent: any; *.example.com is any name below")
+    path: Paths | None = Field(None, description="{x}: one segment; ** at the end: the rest")
+    methods: Methods | None = Field(None, description="absent: any; HEAD is allowed where GET is")
+    upstream: Text | None = Field(None, description="the name of an upstream")
+    respond: Respond | None = Field(None, description="or a fixed answer")
+    public: bool = Field(False, description="no token needed, none looked at")
+    token: Literal["required", "optional"] = Field("required", description="optional: absent is fine, a bad one is not")
+    require: Require = Field(Require(), description="what the token must have")
+    enforce: bool = Field(True, description="false: decide, log and count, then forward in any case")
+    strip_prefix: PathTemplate | None = Field(None, description="not sent upstream")
+    rewrite: PathTemplate | None = Field(None, description="the path sent upstream")
+    host_header: Text = Field("upstream", description="upstream, preserve or a literal name")
+    authorization: Literal["strip", "keep"] = Field("strip", description="the client's Authorization upstream")
+    identity: Annotated[
+        Literal["x-auth", "oauth2-proxy", "none"] | dict[HeaderName, Text], BeforeValidator(_identity)
+    ] = Field("x-auth", description="header fields that tell the upstream who is asking")
+    request_headers: HeaderRules = Field(HeaderRules(), description="towards the upstream")
+    response_headers: HeaderRules = Field(HeaderRules(), description="towards the client")
+    max_body: Size | None = Field(None, description="instead of limits.request_body")
+    timeout: Duration | None = Field(None, description="instead of the upstream's response timeout")
+    rate_limit: RateLimit | None = Field(None, description="how many requests may pass")
+    cors: Cors | None = Field(None, description="cross-origin requests")
+    encoded_slash: Literal["refuse", "keep"] = Field("refuse", description="%2F in a path segment")
+    semicolon: Literal["refuse", "keep"] = Field("refuse", description="`;` in a path segment")
+
+
+class Route(RouteDefaults):
+    """Which requests go where, and who may send them."""
+
+    path: Paths = Field(description="{x}: one segment; ** at the end: the rest")
+
+    @property
+    def title(self) -> str:
+        """Its name, or else its methods and path."""
+        return self.name or " ".join(filter(None, (",".join(self.methods or ()), ",".join(self.path))))
+
+
+class Errors(Block):
+    """How refusals look."""
+
+    format: Literal["problem", "oauth"] = Field("problem", description="RFC 9457, or RFC 6749 §5.2 style")
+    expose_reason: bool = Field(True, description="false: without `reason` and `error_description`")
+
+
+class Log(Block):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="of the program's own events")
+    format: Literal["json", "text"] = Field("json", description="one line each")
+    access: bool = Field(True, description="one line a request")
+    tokens: bool = Field(False, description="true: a fingerprint of the token, never the token")
+
+
+class Config(Block):
+    """The whole configuration."""
+
+    listen: Addresses = Field(("0.0.0.0:8080",), description="where clients connect")  # noqa: S104 - a server's default
+    tls: Tls | None = Field(None, description="absent: plain HTTP")
+    admin: Admin = Field(Admin(), description="health and metrics")
+    workers: Positive | Literal["auto"] = Field(1, description="processes; auto: one per core")
+    external_url: Url | None = Field(None, description="how clients see us; absent: taken from the request")
+    trusted_proxies: Annotated[Networks, BeforeValidator(_tuple)] = Field(
+        (), description="whose forwarding headers are believed"
+    )
+    limits: Limits = Field(Limits(), description="sizes and numbers")
+    timeouts: Timeouts = Field(Timeouts(), description="patience")
+    redis: Redis | None = Field(None, description="shared state")
+    issuers: dict[str, Issuer] = Field({}, description="trusted authorization servers, by a short name")
+    upstreams: dict[str, Upstream] = Field({}, description="services behind the gateway, by name")
+    route_defaults: RouteDefaults = Field(RouteDefaults(), description="anything a route may say")
+    routes: Annotated[tuple[Route, ...], BeforeValidator(_tuple), Field(min_length=1)] = Field(
+        description="at least one"
+    )
+    errors: Errors = Field(Errors(), description="how refusals look")
+    log: Log = Field(Log(), description="what is logged")

@@ -1,0 +1,57 @@
+"""Keys whose feature comes later: they are typed and validated like the rest, and refused. Nothing is silently ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gateway.config.model import Config
+from gateway.config.source import Path_
+
+Check = Callable[[Any], bool]
+
+# What follows a `*` is looked at in every member of the block or list before it. A row goes when its feature comes.
+NOT_YET: tuple[tuple[Path_, Check], ...] = (
+    (("tls",), bool),
+    (("admin", "token"), lambda token: bool(token.get_secret_value())),
+    (("workers",), lambda workers: workers != 1),
+    (("limits", "failed_authentication"), lambda limit: limit.requests > 0),
+    (("redis",), bool),
+    (("issuers", "*", "tls"), bool),
+    (("issuers", "*", "backchannel_logout"), bool),
+    (("issuers", "*", "introspection"), lambda block: block is not None and block.mode != "never"),
+    (("issuers", "*", "keys", "store"), lambda store: store is not None and not store.startswith(("/", "./", "../"))),
+    (("upstreams", "*", "urls"), lambda urls: urls is not None and (len(urls) > 1 or urls[0].weight != 1)),
+    (("upstreams", "*", "balance"), lambda balance: balance != "round_robin"),
+    (("upstreams", "*", "health"), bool),
+    (("upstreams", "*", "ejection"), bool),
+    (("upstreams", "*", "retry"), bool),
+    (("upstreams", "*", "tls"), bool),
+    (("routes", "*", "require", "acr"), bool),
+    (("routes", "*", "require", "max_auth_age"), lambda age: age is not None),
+    (("routes", "*", "require", "proof"), lambda proof: proof != "none"),
+    (("routes", "*", "require", "introspect"), bool),
+    (("routes", "*", "rate_limit"), bool),
+    (("routes", "*", "cors"), bool),
+)
+
+
+def unsupported(config: Config) -> Iterator[Path_]:
+    """The paths of all keys that are used and not supported yet."""
+    for pattern, is_used in NOT_YET:
+        for path, value in _found(config, pattern, ()):
+            if is_used(value):
+                yield path
+
+
+def _found(value: Any, pattern: Path_, path: Path_) -> Iterator[tuple[Path_, Any]]:
+    if not pattern:
+        yield path, value
+        return
+    step, rest = pattern[0], pattern[1:]
+    if step != "*":
+        yield from _found(getattr(value, str(step)), rest, (*path, step))
+        return
+    members = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, member in members:
+        yield from _found(member, rest, (*path, key))

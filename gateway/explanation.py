@@ -1,0 +1,144 @@
+"""One decision told step by step: the same `Gateway.admit` as live traffic, with every check writing down what it saw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+from urllib.parse import urlsplit
+
+from gateway.access.rules import Permit
+from gateway.app import Admission, Gateway
+from gateway.errors import GatewayError
+from gateway.http.message import Field, Fields, Request
+from gateway.record import RequestRecord, Step
+from gateway.upstream.inbound import Inbound
+
+
+@runtime_checkable
+class Sends(Protocol):
+    """An action that sends the request on, and can say in which form."""
+
+    def head(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> bytes:
+        """The request head the upstream would receive."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """What the upstream would receive: method, target and header fields as text."""
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A verdict with the way that led to it."""
+
+    allowed: bool
+    status: int
+    reason: str | None
+    route: str | None
+    steps: tuple[Step, ...]
+    upstream_request: UpstreamRequest | None
+
+    def lines(self) -> list[str]:
+        """For people: one line a step, then the verdict."""
+        width = max((len(step.step) for step in self.steps), default=0)
+        lines = [_line(step, width) for step in self.steps]
+        verdict = "allowed" if self.allowed else f"refused: {self.status} {self.reason}"
+        lines.append(f"=> {verdict}")
+        if self.upstream_request is not None:
+            lines.append(f"   upstream gets: {self.upstream_request.method} {self.upstream_request.target}")
+            lines += [f"     {name}: {value}" for name, value in self.upstream_request.headers]
+        return lines
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs: the members of `explain --json`."""
+        sent = self.upstream_request
+        return {
+            "allowed": self.allowed,
+            "status": self.status,
+            "reason": self.reason,
+            "route": self.route,
+            "steps": [
+                {"step": step.step, "ok": step.ok, "detail": step.detail, "config": step.where} for step in self.steps
+            ],
+            "upstream_request": sent
+            and {"method": sent.method, "target": sent.target, "headers": [list(pair) for pair in sent.headers]},
+        }
+
+
+def _line(step: Step, width: int) -> str:
+    where = f"  ({step.where})" if step.where else ""
+    return f"{'ok ' if step.ok else 'NO '} {step.step:<{width}}  {step.detail}{where}"
+
+
+async def explain(
+    gateway: Gateway, method: str, url: str, token: str | None = None, headers: Iterable[tuple[str, str]] = ()
+) -> Explanation:
+    """Decide about a request that nobody sent. `url` is an address or just a path; nothing reaches an upstream."""
+    request = _request(method, url, token, headers)
+    record = gateway.open_record(request)
+    record.steps = []
+    try:
+        admission = await gateway.admit(request, record)
+    except GatewayError as error:
+        record.note(_failed_step(error), False, f"{error.reason.name}: {error.evidence}", error.where)
+        return _explanation(record, error.reason.status, error.reason.name, None)
+    return _explanation(record, 200, None, _upstream_request(admission, record))
+
+
+def _explanation(
+    record: RequestRecord, status: int, reason: str | None, upstream_request: UpstreamRequest | None
+) -> Explanation:
+    steps: Sequence[Step] = record.steps or ()
+    return Explanation(reason is None, status, reason, record.route, tuple(steps), upstream_request)
+
+
+def _failed_step(error: GatewayError) -> str:
+    """The step a refusal belongs to, by the status it leads to."""
+    by_reason = {
+        "route_not_found": "route",
+        "method_not_allowed": "route",
+        "path_ambiguous": "target",
+        "host_invalid": "target",
+        "scope_insufficient": "scopes",
+        "claim_refused": "claims",
+        "issuer_refused": "issuer",
+        "issuer_unknown": "issuer",
+        "issuer_unavailable": "issuer",
+        "key_unknown": "key",
+        "signature_invalid": "key",
+        "algorithm_refused": "key",
+    }
+    name = error.reason.name
+    if name in by_reason:
+        return by_reason[name]
+    return "credential" if name.startswith("token_m") or "credential" in name else "token"
+
+
+def _request(method: str, url: str, token: str | None, headers: Iterable[tuple[str, str]]) -> Request:
+    parts = urlsplit(url)
+    target = parts.path or "/"
+    if "?" in url:
+        target += f"?{parts.query}"
+    fields: list[Field] = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    if not any(name.lower() == b"host" for name, _ in fields):
+        fields.insert(0, (b"Host", (parts.netloc or "localhost").encode("latin-1", "replace")))
+    if token is not None:
+        fields.append((b"Authorization", f"Bearer {token}".encode("latin-1", "replace")))
+    return Request(method, target, Fields(fields), peer="127.0.0.1", scheme=parts.scheme or "http")
+
+
+def _upstream_request(admission: Admission, record: RequestRecord) -> UpstreamRequest | None:
+    action: object = admission.route.action
+    if not isinstance(action, Sends):
+        return None
+    head = action.head(admission.inbound, admission.permit, record).decode("latin-1")
+    first, *lines = head.rstrip("\r\n").split("\r\n")
+    method, target, _ = first.split(" ")
+    pairs = [line.partition(": ") for line in lines]
+    return UpstreamRequest(method, target, tuple((name, value) for name, _, value in pairs))

@@ -1,0 +1,263 @@
+"""The connections to one origin, kept alive and shared by all requests to it (RFC 9112 §9).
+
+No redirects, cookies, decompression or retries: the request goes out as its bytes were given, the response comes back
+as it was sent. It knows nothing of routes; `gateway.http.connection` does the talking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from .connection import BUFFER_SIZE, Connection, Disconnected, ResponseTimeout
+from .response_parser import Interim, ResponseInvalid
+from .upstream_response import IdleTimeout, UpstreamResponse
+
+__all__ = [
+    "ConnectFailed",
+    "ConnectTimeout",
+    "Disconnected",
+    "IdleTimeout",
+    "Origin",
+    "Pool",
+    "PoolTimeout",
+    "ResponseInvalid",
+    "ResponseTimeout",
+    "UpstreamResponse",
+]
+
+REPLACEABLE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Safe methods: sent again when the kept-alive connection turns out to have been closed (RFC 9110 §9.2.1)."""
+
+
+class ConnectFailed(Exception):
+    """No connection: refused, name unknown, certificate not accepted."""
+
+
+class ConnectTimeout(Exception):
+    """No connection, TLS handshake included, in time."""
+
+
+class PoolTimeout(Exception):
+    """All connections stayed busy for too long."""
+
+
+_Waiter = asyncio.Future[Connection | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where to connect: `unix_path` where given, else `host` and `port`.
+
+    With `tls` the connection is encrypted and the certificate has to be for `server_name`, or else for `host`.
+    """
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    server_name: str | None = None
+    unix_path: str | None = None
+
+
+class Pool:
+    """At most `max_connections` to one origin; a request without one waits its turn, at most `connect_timeout`.
+
+    All times are seconds: `connect_timeout` for the connection and its TLS handshake, `response_timeout` from the end
+    of the request to the first byte of the final response, `idle_timeout` for silence after it, `keep_alive` for a
+    connection without a request. A pool belongs to the event loop it is first used in.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        *,
+        connect_timeout: float,
+        response_timeout: float,
+        idle_timeout: float,
+        keep_alive: float,
+        max_connections: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.origin = origin
+        self._connect_timeout = connect_timeout
+        self._response_timeout = response_timeout
+        self._idle_timeout = idle_timeout
+        self._keep_alive = keep_alive
+        self._max_connections = max_connections
+        self._clock = clock
+        self._closed = False
+        self._open = 0
+        self._idle: list[Connection] = []  # the last one used is the first one taken: the others may expire
+        self._waiters: dict[_Waiter, None] = {}  # a queue in order of arrival that is quick to leave, too
+        self._buffer = bytearray(BUFFER_SIZE)
+
+    @property
+    def open(self) -> int:
+        """Connections that are open or being opened."""
+        return self._open
+
+    @property
+    def idle(self) -> int:
+        """Connections without a request."""
+        return len(self._idle)
+
+    async def send(
+        self,
+        head: bytes,
+        *,
+        method: str,
+        body: AsyncIterable[bytes] | None = None,
+        chunked: bool = False,
+        response_timeout: float | None = None,
+        interim: Interim | None = None,
+    ) -> UpstreamResponse:
+        """Send one request and return its response as soon as the head is there.
+
+        `head` is the whole request head with its empty line. The pieces of `body` are sent as they are, so `head` has
+        to announce their length, or `chunked`. 1xx responses go to `interim`. A response that comes before the body
+        was sent whole ends the sending. When `body` raises, the connection is aborted, so that the origin sees no
+        complete request, and the exception passes on; so it is when the task is cancelled.
+
+        A connection that turns out to be closed is replaced once for GET, HEAD and OPTIONS without a body; anything
+        else is never sent twice.
+
+        Raises `ConnectFailed`, `ConnectTimeout`, `PoolTimeout`, `ResponseTimeout`, `ResponseInvalid`, `Disconnected`.
+        """
+        timeout = self._response_timeout if response_timeout is None else response_timeout
+        connection = self._take() or await self._acquire()
+        try:
+            return await connection.exchange(head, method, body, chunked, timeout, interim)
+        except Disconnected:
+            if not connection.replaceable or body is not None or method not in REPLACEABLE:
+                raise
+        connection = await self._acquire()  # not one at rest: the origin may have closed them all
+        return await connection.exchange(head, method, None, False, timeout, interim)
+
+    def close(self) -> None:
+        """Close what is idle; what is busy closes after its response. Requests still waiting are served."""
+        self._closed = True
+        for connection in self._idle[:]:
+            connection.abort()
+
+    def released(self, connection: Connection) -> None:
+        """Called by a connection whose response has arrived whole."""
+        if (waiter := self._next_waiter()) is not None:
+            connection.rest(self._connect_timeout)
+            waiter.set_result(connection)
+            return
+        seconds = self._keep_alive
+        if connection.keep_alive is not None:
+            # A second less than promised: a request must not meet the origin's close on its way.
+            seconds = min(seconds, connection.keep_alive - 1)
+        if self._closed or seconds <= 0:
+            connection.abort()
+            return
+        connection.rest(seconds)
+        self._idle.append(connection)
+
+    def lost(self, connection: Connection) -> None:
+        """Called by a connection that has ended."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._vacate()
+
+    def _take(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_fresh():
+                return connection
+            connection.abort()
+        return None
+
+    async def _acquire(self) -> Connection:
+        """A connection that has not rested: a new one where there is room, else the next one to be free."""
+        if self._open < self._max_connections:
+            self._open += 1
+            return await self._connect()
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                connection = await self._wait_turn()
+        except TimeoutError:
+            raise PoolTimeout from None
+        return connection or await self._connect()
+
+    async def _wait_turn(self) -> Connection | None:
+        """Wait for a connection, or (None) for the right to open one."""
+        while True:
+            waiter: _Waiter = asyncio.get_running_loop().create_future()
+            self._waiters[waiter] = None
+            try:
+                connection = await waiter
+            except asyncio.CancelledError:
+                self._pass_on(waiter)
+                raise
+            if connection is None or connection.is_fresh():
+                return connection
+            connection.abort()  # it was lost on its way to us, and `lost`, still to come, makes room for the next
+
+    def _pass_on(self, waiter: _Waiter) -> None:
+        """Give to the next one what a cancelled waiter was given and can't use any more."""
+        if waiter.cancelled():
+            self._waiters.pop(waiter, None)
+            return
+        connection = waiter.result()
+        if connection is None:
+            self._vacate()
+        elif not connection.closed:
+            self.released(connection)
+
+    def _next_waiter(self) -> _Waiter | None:
+        while self._waiters:
+            waiter = next(iter(self._waiters))
+            del self._waiters[waiter]
+            if not waiter.done():
+                return waiter
+        return None
+
+    def _vacate(self) -> None:
+        """One connection less: the next in the queue may open one."""
+        if (waiter := self._next_waiter()) is not None:
+            waiter.set_result(None)
+        else:
+            self._open -= 1
+
+    async def _connect(self) -> Connection:
+        """Open a connection. The caller has counted it in `_open`; it is taken off again when this fails."""
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                connection = await self._open_connection()
+            if connection.closed:
+                raise ConnectFailed("closed at once")
+        except BaseException as error:
+            self._vacate()
+            if isinstance(error, TimeoutError):
+                raise ConnectTimeout from error
+            if isinstance(error, OSError | ValueError):  # ValueError: a host that is no name (IDNA)
+                raise ConnectFailed(type(error).__name__) from error
+            raise
+        connection.belong(self)
+        return connection
+
+    async def _open_connection(self) -> Connection:
+        loop, origin = asyncio.get_running_loop(), self.origin
+
+        def protocol() -> Connection:
+            return Connection(loop, idle_timeout=self._idle_timeout, buffer=self._buffer, clock=self._clock)
+
+        name = (origin.server_name or origin.host) if origin.tls is not None else None
+        if origin.unix_path is not None:
+            _, connection = await loop.create_unix_connection(
+                protocol, origin.unix_path, ssl=origin.tls, server_hostname=name
+            )
+        else:
+            _, connection = await loop.create_connection(
+                protocol, origin.host, origin.port, ssl=origin.tls, server_hostname=name
+            )
+        return connection
+
+    def __repr__(self) -> str:
+        return f"<Pool {self._open} open, {len(self._idle)} idle, {len(self._waiters)} waiting>"

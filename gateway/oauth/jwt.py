@@ -1,0 +1,198 @@
+"""JSON Web Tokens as access tokens: a strict gate in front, PyJWT's signatures behind, then the claims (RFC 7519 §7.2,
+RFC 8725, RFC 9068 §4). Knows nothing of where keys come from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gateway import errors
+from gateway.errors import GatewayError
+from gateway.oauth.jose import Malformed, b64url_decode, strict_json
+from gateway.oauth.keys import KeySet
+from gateway.oauth.tokens import Token, find_claim
+
+# Extensions that change what is signed or how (RFC 7515 §4.1.11, RFC 7797, RFC 7516 §4.1.3): we understand none.
+_REFUSED_HEADERS = ("crit", "b64", "zip")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRules:
+    """What the tokens of one issuer must look like. `audience` None accepts any; times are in seconds."""
+
+    name: str
+    issuer: str
+    audience: frozenset[str] | None
+    algorithms: frozenset[str]
+    token_type: Literal["access", "at+jwt", "any"] = "access"
+    leeway: float = 30.0
+    max_lifetime: float = 0.0
+    required_claims: tuple[str, ...] = ("sub",)
+    scope_claims: tuple[str, ...] = ("scope", "scp")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnverifiedToken:
+    """A well-formed JWT of which nothing is proven yet."""
+
+    header: Mapping[str, Any] = field(repr=False)
+    claims: Mapping[str, Any] = field(repr=False)
+    signing_input: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+    @property
+    def issuer(self) -> str | None:
+        """What it says of its issuer: only good for choosing whose rules it has to meet."""
+        issuer = self.claims.get("iss")
+        return issuer if isinstance(issuer, str) else None
+
+
+def parse(token: bytes) -> UnverifiedToken:
+    """Read a compact JWS strictly (RFC 7515 §5.2). Raises `GatewayError` (token_malformed)."""
+    # Counted before splitting: a megabyte of dots must not become a million parts.
+    if token.count(b".") != 2:
+        raise _malformed("not three parts")
+    signing_input, _, signature = token.rpartition(b".")
+    header, _, payload = signing_input.partition(b".")
+    try:
+        head = strict_json(b64url_decode(header))
+        claims = strict_json(b64url_decode(payload))
+        signed = b64url_decode(signature)
+    except Malformed as problem:
+        raise _malformed(str(problem)) from None
+    for name in _REFUSED_HEADERS:
+        if name in head:
+            raise _malformed(f"header parameter {name}")
+    return UnverifiedToken(head, claims, signing_input, signed)
+
+
+def _malformed(evidence: str) -> GatewayError:
+    return GatewayError(errors.TOKEN_MALFORMED, evidence)
+
+
+def verify(token: UnverifiedToken, rules: TokenRules, keys: KeySet, now: float) -> Token:
+    """Verify a token whose issuer is `rules.issuer`, in the contract's order. Raises `GatewayError`."""
+    key_id = _check_signature(token, rules, keys)
+    if token.issuer != rules.issuer:
+        raise GatewayError(errors.ISSUER_UNKNOWN, "iss is another issuer's")
+    expires_at = _check_times(token.claims, rules, now)
+    _check_audience(token.claims, rules)
+    _check_required(token.claims, rules)
+    _check_type(token, rules)
+    return Token(rules.name, token.claims, _scopes(token.claims, rules), expires_at, key_id)
+
+
+def _check_signature(token: UnverifiedToken, rules: TokenRules, keys: KeySet) -> str:
+    algorithm = token.header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in rules.algorithms:
+        raise GatewayError(errors.ALGORITHM_REFUSED, f"alg is not one of {' '.join(sorted(rules.algorithms))}")
+    kid = token.header.get("kid")
+    if kid is not None and not isinstance(kid, str):
+        raise _malformed("kid is no text")
+    candidates = keys.candidates(kid, algorithm)
+    if not candidates:
+        raise GatewayError(errors.KEY_UNKNOWN, f"no key of {rules.name} fits kid and alg")
+    for key in candidates:
+        if key.verifies(algorithm, token.signing_input, token.signature):
+            return key.kid or ""
+    raise GatewayError(errors.SIGNATURE_INVALID, f"no fitting key of {rules.name} verifies the signature")
+
+
+def _check_times(claims: Mapping[str, Any], rules: TokenRules, now: float) -> float:
+    """RFC 7519 §4.1.4-6. Returns the moment from which the token is refused."""
+    expires = _numeric_date(claims, "exp")
+    if expires is None:
+        raise GatewayError(errors.CLAIM_INVALID, "exp is missing")
+    if now >= expires + rules.leeway:
+        raise GatewayError(errors.TOKEN_EXPIRED, f"exp was {now - expires:.0f} s ago, leeway is {rules.leeway:g} s")
+    not_before = _numeric_date(claims, "nbf")
+    if not_before is not None and now < not_before - rules.leeway:
+        raise GatewayError(errors.TOKEN_NOT_YET_VALID, f"nbf is in {not_before - now:.0f} s")
+    issued = _numeric_date(claims, "iat")
+    if issued is not None and now < issued - rules.leeway:
+        raise GatewayError(errors.TOKEN_NOT_YET_VALID, f"iat is in {issued - now:.0f} s")
+    if rules.max_lifetime:
+        if issued is None:
+            raise GatewayError(errors.CLAIM_INVALID, "iat is missing, and max_lifetime needs it")
+        if expires - issued > rules.max_lifetime:
+            raise GatewayError(errors.CLAIM_INVALID, f"exp - iat is longer than max_lifetime, {rules.max_lifetime:g} s")
+    return expires + rules.leeway
+
+
+def _numeric_date(claims: Mapping[str, Any], name: str) -> float | None:
+    """RFC 7519 §2: a JSON number; JSON `true` is none, though Python counts it as 1."""
+    if name not in claims:
+        return None
+    value = claims[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise GatewayError(errors.CLAIM_INVALID, f"{name} is no NumericDate")
+    return float(value)
+
+
+def _check_audience(claims: Mapping[str, Any], rules: TokenRules) -> None:
+    """RFC 7519 §4.1.3: one of ours, code point by code point; `aud` has to be there even where any will do."""
+    audience = claims.get("aud")
+    if audience is None or audience in ("", []):
+        raise GatewayError(errors.CLAIM_INVALID, "aud is missing")
+    members = audience if isinstance(audience, list) else [audience]
+    if not any(isinstance(member, str) for member in members):
+        raise GatewayError(errors.CLAIM_INVALID, "aud is neither a text nor a list of texts")
+    if rules.audience is None:
+        return
+    if not any(isinstance(member, str) and member in rules.audience for member in members):
+        raise GatewayError(errors.AUDIENCE_MISMATCH, f"aud names none of {' '.join(sorted(rules.audience))}")
+
+
+def _check_required(claims: Mapping[str, Any], rules: TokenRules) -> None:
+    for name in rules.required_claims:
+        value = claims.get(name)
+        if value is None or value == "" or value == [] or value == {}:
+            raise GatewayError(errors.CLAIM_INVALID, f"{name} is missing or empty")
+    subject = claims.get("sub")
+    if subject is not None and not isinstance(subject, str):
+        raise GatewayError(errors.CLAIM_INVALID, "sub is no text")
+
+
+def _check_type(token: UnverifiedToken, rules: TokenRules) -> None:
+    """Only an access token is one (RFC 8725 §3.11, §3.12): the same keys also sign ID tokens and logout tokens."""
+    if rules.token_type == "any":
+        return
+    kind = _kind(token.header)
+    if kind != "at+jwt" and (rules.token_type == "at+jwt" or kind not in ("", "jwt")):
+        raise GatewayError(
+            errors.TOKEN_TYPE_REFUSED, f"typ is not that of an access token (token_type: {rules.token_type})"
+        )
+    claims = token.claims
+    payload_type = claims.get("typ")
+    if payload_type is not None and payload_type not in ("Bearer", "DPoP"):
+        raise GatewayError(errors.TOKEN_TYPE_REFUSED, "claim typ is neither Bearer nor DPoP")
+    if "events" in claims:
+        raise GatewayError(errors.TOKEN_TYPE_REFUSED, "a logout token or event (events)")
+    if "at_hash" in claims or "c_hash" in claims:
+        raise GatewayError(errors.TOKEN_TYPE_REFUSED, "an ID token (at_hash or c_hash)")
+    if "nonce" in claims and kind != "at+jwt" and payload_type != "Bearer":
+        raise GatewayError(errors.TOKEN_TYPE_REFUSED, "an ID token (nonce)")
+
+
+def _kind(header: Mapping[str, Any]) -> str:
+    kind = header.get("typ", "")
+    if not isinstance(kind, str):
+        raise GatewayError(errors.TOKEN_TYPE_REFUSED, "typ is no text")
+    return kind.lower().removeprefix("application/")
+
+
+def _scopes(claims: Mapping[str, Any], rules: TokenRules) -> frozenset[str]:
+    """The scopes of the first scope claim present: a text of blank-separated words, or a list (RFC 6749 §3.3)."""
+    for name in rules.scope_claims:
+        value = find_claim(claims, name)
+        if isinstance(value, str):
+            # Split at 0x20 alone: str.split() also splits at code points that no scope grammar knows.
+            return frozenset(value.split(" ")) - {""}
+        if isinstance(value, list):
+            return frozenset(member for member in value if isinstance(member, str) and member and " " not in member)
+        if value is not None:
+            return frozenset()
+    return frozenset()

@@ -1,0 +1,1 @@
+"""Running the gateway: the worker that listens, and the program's own log."""

@@ -1,0 +1,215 @@
+"""Finds the most specific route for host, path and method: a trie, so its cost does not grow with the number of routes.
+
+It knows nothing of what a route does. Order in the configuration never matters: exact host before `*.` host before
+none, then segment by segment a literal before `{x}` before `**`, then listed methods before none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from gateway import errors
+from gateway.errors import GatewayError
+from gateway.http.target import decode, normalise_path
+
+T = TypeVar("T")
+
+_PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_REST = re.compile(r"\*\*|\{([A-Za-z_][A-Za-z0-9_]*):\*\*\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern(Generic[T]):
+    """Which requests a route is for. Empty `hosts` or `methods` mean any; `name` is for messages."""
+
+    name: str
+    paths: tuple[str, ...]
+    value: T
+    hosts: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Match(Generic[T]):
+    """The route found. `segments` are the path parameters as sent, `parameters` the same percent-decoded."""
+
+    value: T
+    segments: Mapping[str, str]
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """What rules compare with."""
+        return {name: decode(segment) for name, segment in self.segments.items()}
+
+
+class RouteConflict(ValueError):
+    """Two routes that could match the same request equally well: `pairs` are their names."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{first} and {second}" for first, second in pairs))
+        self.pairs = tuple(pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry(Generic[T]):
+    pattern: Pattern[T]
+    names: tuple[str | None, ...]
+
+
+@dataclass(slots=True)
+class _Leaf(Generic[T]):
+    """What ends at one place of the trie: a route for each method, and one for any."""
+
+    by_method: dict[str, _Entry[T]] = field(default_factory=dict)
+    any_method: _Entry[T] | None = None
+
+    def add(self, entry: _Entry[T]) -> Iterator[str]:
+        """Add a route; yields the names of those that stand in its place already."""
+        if not entry.pattern.methods:
+            if self.any_method is not None:
+                yield self.any_method.pattern.name
+            self.any_method = entry
+        for method in entry.pattern.methods:
+            if method in self.by_method:
+                yield self.by_method[method].pattern.name
+            self.by_method[method] = entry
+
+    def find(self, method: str) -> _Entry[T] | None:
+        found = self.by_method.get(method)
+        if found is None and method == "HEAD":
+            found = self.by_method.get("GET")  # RFC 9110 §9.3.2: HEAD is allowed where GET is.
+        return found or self.any_method
+
+    def allowed(self) -> set[str]:
+        methods = set(self.by_method)
+        return methods | {"HEAD"} if "GET" in methods else methods
+
+
+@dataclass(slots=True)
+class _Node(Generic[T]):
+    literals: dict[str, _Node[T]] = field(default_factory=dict)
+    parameter: _Node[T] | None = None
+    leaf: _Leaf[T] | None = None
+    rest: _Leaf[T] | None = None
+
+    def leaves(
+        self, segments: list[str], at: int, captured: tuple[str, ...]
+    ) -> Iterator[tuple[_Leaf[T], tuple[str, ...]]]:
+        """Every leaf the rest of the path leads to, the most specific first. Visits no node twice."""
+        if at == len(segments):
+            if self.leaf is not None:
+                yield self.leaf, captured
+        else:
+            segment = segments[at]
+            literal = self.literals.get(segment)
+            if literal is not None:
+                yield from literal.leaves(segments, at + 1, captured)
+            if self.parameter is not None and segment:
+                yield from self.parameter.leaves(segments, at + 1, (*captured, segment))
+        if self.rest is not None:
+            yield self.rest, (*captured, "/".join(segments[at:]))
+
+
+class Router(Generic[T]):
+    """All routes, compiled. Raises `RouteConflict` naming every pair that would be equally good for some request."""
+
+    def __init__(self, patterns: Iterable[Pattern[T]]) -> None:
+        self._any_host: _Node[T] = _Node()
+        self._exact: dict[str, _Node[T]] = {}
+        self._wildcard: dict[str, _Node[T]] = {}
+        conflicts: list[tuple[str, str]] = []
+        for pattern in patterns:
+            for root in self._roots(pattern.hosts):
+                for path in pattern.paths:
+                    conflicts += [(other, pattern.name) for other in _insert(root, path, pattern)]
+        if conflicts:
+            raise RouteConflict(list(dict.fromkeys(conflicts)))
+
+    def _roots(self, hosts: tuple[str, ...]) -> Iterator[_Node[T]]:
+        if not hosts:
+            yield self._any_host
+        for host in hosts:
+            if host.startswith("*."):
+                yield self._wildcard.setdefault(host[2:].lower(), _Node())
+            else:
+                yield self._exact.setdefault(host.lower().rstrip("."), _Node())
+
+    def match(self, host: str, path: str, method: str) -> Match[T]:
+        """The most specific route for a canonical path. Raises `GatewayError`: route_not_found, method_not_allowed."""
+        segments = path[1:].split("/")
+        allowed: set[str] = set()
+        is_path_known = False
+        for root in self._serving(host):
+            for leaf, captured in root.leaves(segments, 0, ()):
+                entry = leaf.find(method)
+                if entry is not None:
+                    return Match(entry.pattern.value, _named(entry.names, captured))
+                is_path_known = True
+                allowed |= leaf.allowed()
+        if is_path_known:
+            raise GatewayError(errors.METHOD_NOT_ALLOWED, f"{method} on a known path", allow=tuple(sorted(allowed)))
+        raise GatewayError(errors.ROUTE_NOT_FOUND, "no route has this host and path")
+
+    def serves(self, host: str) -> bool:
+        """Whether some route is for this host, or for any."""
+        return next(self._serving(host), None) is not None
+
+    def _serving(self, host: str) -> Iterator[_Node[T]]:
+        exact = self._exact.get(host)
+        if exact is not None:
+            yield exact
+        if self._wildcard:
+            labels = host.split(".")
+            for index in range(1, len(labels)):
+                node = self._wildcard.get(".".join(labels[index:]))
+                if node is not None:
+                    yield node
+        if self._any_host.literals or self._any_host.parameter or self._any_host.rest:
+            yield self._any_host
+
+
+def _insert(root: _Node[T], path: str, pattern: Pattern[T]) -> list[str]:
+    node = root
+    names: list[str | None] = []
+    for segment in path[1:].split("/"):
+        rest = _REST.fullmatch(segment)
+        if rest is not None:
+            node.rest = node.rest or _Leaf()
+            return list(node.rest.add(_Entry(pattern, (*names, rest[1]))))
+        parameter = _PARAMETER.fullmatch(segment)
+        if parameter is None:
+            node = node.literals.setdefault(segment, _Node())
+        else:
+            names.append(parameter[1])
+            node.parameter = node.parameter or _Node()
+            node = node.parameter
+    node.leaf = node.leaf or _Leaf()
+    return list(node.leaf.add(_Entry(pattern, tuple(names))))
+
+
+def _named(names: tuple[str | None, ...], captured: tuple[str, ...]) -> dict[str, str]:
+    return {name: segment for name, segment in zip(names, captured, strict=True) if name is not None}
+
+
+def canonical_template(path: str) -> str:
+    """A route's path with its literals in the one form of `http.target`. Raises `GatewayError` for what has none."""
+    return "/" + "/".join(_canonical_segment(segment) for segment in path[1:].split("/"))
+
+
+def _canonical_segment(segment: str) -> str:
+    if _PARAMETER.fullmatch(segment) or _REST.fullmatch(segment):
+        return segment
+    return normalise_path(f"/{segment}")[1:]
+
+
+def literal_prefix(path: str) -> str:
+    """The part of a route's path before its first parameter or `**`, without a trailing slash."""
+    segments = []
+    for segment in path[1:].split("/"):
+        if _PARAMETER.fullmatch(segment) or _REST.fullmatch(segment):
+            break
+        segments.append(segment)
+    return "".join(f"/{segment}" for segment in segments).rstrip("/")

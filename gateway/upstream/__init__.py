@@ -1,0 +1,1 @@
+"""Sending an allowed request on: what the upstream receives, and what the client gets back."""
