@@ -19,10 +19,10 @@ from gateway.access.policy import Policy
 from gateway.access.rules import Permit
 from gateway.access.verification import Verifier
 from gateway.errors import GatewayError
-from gateway.http.framing import HeadLimits, check_head
 from gateway.http.client import Pool
 from gateway.http.embedded import answer_embedded
-from gateway.http.forwarding import ClientView, Forwarding, trace_id
+from gateway.http.forwarding import ClientView, Forwarding, traceparent
+from gateway.http.framing import HeadLimits, check_head
 from gateway.http.message import Request, Response
 from gateway.http.server import HttpServer, ServerLimits
 from gateway.http.target import Target, normalise
@@ -35,6 +35,9 @@ from gateway.upstream.inbound import Action, Inbound
 
 if TYPE_CHECKING:
     from gateway.config import Config
+
+OWN_PREFIX = "/_gateway"
+"""Below it the gateway answers for itself, whatever the routes say."""
 
 _CLIENT_CLOSED = 499
 """What log and metrics say of a client that went away before its answer: there is no such status on the wire."""
@@ -125,7 +128,8 @@ class Gateway:
         """A new record, with what is known before anything has been checked."""
         record = RequestRecord(request.method, self.clock())
         record.request_id = self.forwarding.request_id(request.peer, request.fields)
-        record.trace_id = trace_id(request.fields)
+        if b"traceparent" in request.fields:
+            record.traceparent, record.trace_id = traceparent(request.fields)
         return record
 
     async def admit(self, request: Request, record: RequestRecord) -> Admission:
@@ -146,6 +150,8 @@ class Gateway:
     def _match(self, target: Target, client: ClientView, method: str, record: RequestRecord) -> Match[Route]:
         if target.authority is not None and not self.router.serves(client.host):
             raise GatewayError(errors.HOST_INVALID, "the absolute-form target names a host that no route serves")
+        if target.path == OWN_PREFIX or target.path.startswith(f"{OWN_PREFIX}/"):
+            raise GatewayError(errors.ROUTE_NOT_FOUND, f"{OWN_PREFIX}/ is the gateway's own, and nothing is there")
         match = self.router.match(client.host, target.path, method)
         route = match.value
         record.route = route.name

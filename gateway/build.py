@@ -189,6 +189,7 @@ class _Builder:
             is_public=route.public,
             is_token_optional=route.token == "optional",
             is_enforced=route.enforce,
+            notes_fingerprint=self._config.log.tokens,
         )
         return Route(
             route.title,

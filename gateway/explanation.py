@@ -1,4 +1,4 @@
-"""One decision told step by step: the same `Gateway.admit` as live traffic, with every check writing down what it saw."""
+"""One decision told step by step: the same `Gateway.admit` as live traffic, every check writing down what it saw."""
 
 from __future__ import annotations
 

@@ -43,7 +43,9 @@ class RequestRecord:
         "steps",
         "subject",
         "token",
+        "token_id",
         "trace_id",
+        "traceparent",
         "upstream",
         "upstream_seconds",
         "upstream_status",
@@ -54,6 +56,8 @@ class RequestRecord:
         self.started = started
         self.request_id = request_id
         self.trace_id = ""
+        self.traceparent = ""
+        """The client's well-formed traceparent (W3C Trace Context §3.2), the parent of this request's span."""
         self.client_ip = ""
         self.host = ""
         self.path = ""
@@ -68,6 +72,8 @@ class RequestRecord:
         self.client_id: str | None = None
         self.scopes_missing: tuple[str, ...] = ()
         self.token: Any = None
+        self.token_id = ""
+        """The first 16 hex digits of the token's SHA-256, when the log is to tell tokens apart; else empty."""
         self.upstream: str | None = None
         self.upstream_status: int | None = None
         self.seconds = 0.0
@@ -78,7 +84,7 @@ class RequestRecord:
         self.steps: list[Step] | None = None
 
     def note(self, step: str, ok: bool, detail: str, where: str = "") -> None:
-        """Tell what a check saw; does nothing on live traffic. `detail` never holds a token, a secret or a claim's value."""
+        """Tell what a check saw; nothing on live traffic. `detail` holds no token, no secret and no claim's value."""
         if self.steps is not None:
             self.steps.append(Step(step, ok, detail, where))
 

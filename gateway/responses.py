@@ -1,4 +1,4 @@
-"""Turns what went wrong into a response: the only place that writes a refusal (RFC 9457, RFC 6750 §3, RFC 6749 §5.2)."""
+"""Turns what went wrong into a response: the only place that writes a refusal (RFC 9457, 6750 §3, 6749 §5.2)."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ It is told what to say by the `Health` that the worker keeps; it knows no config
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
@@ -21,28 +20,20 @@ class Health:
     `keys` gives, by the issuer's name, when its keys were last had (seconds since the epoch), or None before the first.
     """
 
-    def __init__(self, keys: Callable[[], Mapping[str, float | None]], clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, keys: Callable[[], Mapping[str, float | None]]) -> None:
         self.started = False
         self.draining = False
         self._keys = keys
-        self._clock = clock
 
     def report(self) -> dict[str, object]:
-        """Whether requests should be sent here, and if not, why not; ages of keys in seconds."""
+        """Whether requests should be sent here, and if not, why not."""
         keys = self._keys()
-        now = self._clock()
         return {
             "ready": self.started and not self.draining and None not in keys.values(),
             "started": self.started,
             "draining": self.draining,
-            "issuers": {name: _issuer(fetched_at, now) for name, fetched_at in keys.items()},
+            "issuers": {name: "waiting" if fetched_at is None else "ready" for name, fetched_at in keys.items()},
         }
-
-
-def _issuer(fetched_at: float | None, now: float) -> dict[str, object]:
-    if fetched_at is None:
-        return {"state": "waiting"}
-    return {"state": "ready", "key_age_seconds": round(max(0.0, now - fetched_at), 1)}
 
 
 def make_admin_app(health: Health, metrics: Callable[[], bytes]) -> web.Application:

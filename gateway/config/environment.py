@@ -55,7 +55,7 @@ def _referenced(found: re.Match[str], environ: Mapping[str, str]) -> str:
     value = environ.get(name)
     if value is None and not has_default:
         raise _Unresolved(f"the environment variable {name} is not set, and there is no default (${{{name}:-…}})")
-    return value if value or not has_default and value is not None else default
+    return value if value or (not has_default and value is not None) else default
 
 
 def _from_file(path: str) -> str:

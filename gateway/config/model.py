@@ -398,7 +398,7 @@ class Log(Block):
 class Config(Block):
     """The whole configuration."""
 
-    listen: Addresses = Field(("0.0.0.0:8080",), description="where clients connect")  # noqa: S104 - a server's default
+    listen: Addresses = Field(("0.0.0.0:8080",), description="where clients connect")
     tls: Tls | None = Field(None, description="absent: plain HTTP")
     admin: Admin = Field(Admin(), description="health and metrics")
     workers: Positive | Literal["auto"] = Field(1, description="processes; auto: one per core")

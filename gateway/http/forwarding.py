@@ -12,7 +12,6 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from gateway import errors
 from gateway.errors import GatewayError
@@ -22,7 +21,7 @@ from gateway.http.message import Fields
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{8,128}")
-_TRACE_ID = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+_TRACE_ID = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]*)?")
 # More hops than any real chain has; what is beyond them was written to cost us time.
 _MAX_HOPS = 32
 
@@ -76,7 +75,8 @@ class Forwarding:
         forwarded = ", ".join(f"for={_node(ip)}" for ip in view.chain) or "for=unknown"
         quoted = f'"{view.external_host}"' if ":" in view.external_host else view.external_host
         return (
-            f"X-Forwarded-For: {chain}\r\nX-Forwarded-Proto: {view.scheme}\r\nX-Forwarded-Host: {view.external_host}\r\n"
+            f"X-Forwarded-For: {chain}\r\nX-Forwarded-Proto: {view.scheme}\r\n"
+            f"X-Forwarded-Host: {view.external_host}\r\n"
             f"Forwarded: {forwarded};proto={view.scheme};host={quoted}\r\n"
         ).encode("ascii")
 
@@ -166,13 +166,10 @@ def _external_host(fields: Fields) -> str | None:
         return None
 
 
-def external_authority(url: str) -> str:
-    """Host and port of `external_url`."""
-    return urlsplit(url).netloc
-
-
-def trace_id(fields: Fields) -> str:
-    """The trace id of a well-formed traceparent (W3C Trace Context §3.2), empty without one."""
+def traceparent(fields: Fields) -> tuple[str, str]:
+    """A well-formed traceparent and the trace id in it (W3C Trace Context §3.2); empty texts without one."""
     values = fields.values(b"traceparent")
     found = _TRACE_ID.fullmatch(values[0]) if len(values) == 1 else None
-    return found[1].decode("ascii") if found is not None and found[1] != b"0" * 32 else ""
+    if found is None or found[1] == b"0" * 32:
+        return "", ""
+    return values[0].decode("ascii"), found[1].decode("ascii")

@@ -11,7 +11,7 @@ from gateway import errors
 from gateway.errors import GatewayError
 from gateway.http.message import Fields, Request
 
-# llhttp reads any method it knows; these two would turn the gateway into a tunnel and an echo (RFC 9110 §9.3.6, §9.3.8).
+# llhttp knows these too; they would make the gateway a tunnel and an echo (RFC 9110 §9.3.6, §9.3.8).
 REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 _SUPPORTED_VERSIONS = ((1, 1), (1, 0))
 

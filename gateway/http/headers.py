@@ -1,4 +1,4 @@
-"""Header fields as an intermediary treats them: which end here, how they are spelled, which bytes they may hold (RFC 9110 §5, §7.6)."""
+"""Header fields as an intermediary treats them: which end here, how they are spelled, what they hold (RFC 9110 §5)."""
 
 from __future__ import annotations
 

@@ -63,6 +63,7 @@ class HttpServer(web.Server):
         self._period = max(0.05, min(1.0, limits.request_head / 4))
 
     def __call__(self) -> Connection:
+        """A connection for a new client; the event loop calls this."""
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().call_later(self._period, self._close_late_ones)
         return Connection(self)
@@ -83,7 +84,7 @@ class HttpServer(web.Server):
     async def wait_closed(self, timeout: float) -> None:
         """Wait until every connection is gone, at most `timeout` seconds, then cut the rest off."""
         deadline = asyncio.get_running_loop().time() + timeout
-        while self._connections and asyncio.get_running_loop().time() < deadline:
+        while self._connections and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - aiohttp's own set
             await asyncio.sleep(0.02)
         await self.shutdown(0)
         if self._sweep is not None:
@@ -130,6 +131,7 @@ class Connection(RequestHandler):
     # --- what the event loop calls -----------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the event loop: a client is there."""
         super().connection_made(transport)
         assert self.transport is not None
         self.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
@@ -139,6 +141,7 @@ class Connection(RequestHandler):
             self._refuse_now(GatewayError(errors.OVERLOADED, "limits.connections is reached", retry_after=1))
 
     def data_received(self, data: bytes) -> None:
+        """Called by the event loop: the client sent something."""
         before = self._request_count
         try:
             super().data_received(data)

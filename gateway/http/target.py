@@ -1,4 +1,4 @@
-"""The one path: brings a request target to the single form that is matched, checked, logged and forwarded (RFC 3986 §6.2).
+"""The one path: a request target in the single form that is matched, checked, logged and forwarded (RFC 3986 §6.2).
 
 What could be read in two ways is refused, before any route is chosen: every bypass by path in the peers' advisories is
 a front end and a back end that disagree about what a path means.

@@ -5,7 +5,6 @@ An issuer's answer decides whom the gateway trusts, so whatever is not exactly a
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import re
 import ssl
@@ -62,7 +61,7 @@ class IssuerClient:
         self._check_address(url)
         try:
             return await self._get(url)
-        except (TimeoutError, asyncio.TimeoutError):
+        except TimeoutError:
             raise IssuerFailure("timeout", f"no answer in {self._timeout:g} s") from None
         except aiohttp.ClientError as problem:
             # The exception's text can quote what the issuer sent.

@@ -170,7 +170,7 @@ class RemoteKeys:
         *,
         metadata: str | None = None,
         jwks_uri: str | None = None,
-        rules: RefreshRules = RefreshRules(),  # noqa: B008 - frozen
+        rules: RefreshRules = RefreshRules(),
         store: KeyStore | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
