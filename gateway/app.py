@@ -58,7 +58,7 @@ class Route:
     where: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Admission:
     """A request that may pass: on which route, by which permit."""
 

@@ -226,7 +226,6 @@ class _Builder:
                 removed=route.response_headers.remove, added=route.response_headers.set.items()
             ),
             identity=Identity(tuple(identity.items())),
-            forwarding=self._forwarding,
             max_body=max_body,
             timeout=route.timeout,
         )
@@ -339,9 +338,10 @@ def _rules(require: Require, where: Callable[..., str]) -> Rules:
         scopes=require.scopes or (),
         any_scope=require.any_scope or (),
         claims=tuple(
-            ClaimRule(claim, tuple(_checks(condition)), bool(condition.parameters), where("require", "claims", claim))
+            ClaimRule(claim, tuple(_checks(condition)), where("require", "claims", claim))
             for claim, condition in require.claims.items()
         ),
+        uses_parameters=any(condition.parameters for condition in require.claims.values()),
         where=where("require"),
     )
 

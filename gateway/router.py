@@ -32,7 +32,7 @@ class Pattern(Generic[T]):
     methods: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Match(Generic[T]):
     """The route found. `segments` are the path parameters as sent, `parameters` the same percent-decoded."""
 

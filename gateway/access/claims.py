@@ -31,7 +31,6 @@ class ClaimRule:
 
     claim: str
     checks: tuple[Check, ...]
-    uses_parameters: bool = False
     where: str = ""
 
     def holds(self, claims: Mapping[str, Any], parameters: Parameters) -> bool:

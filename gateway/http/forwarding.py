@@ -24,23 +24,24 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{8,128}")
 _TRACE_ID = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]*)?")
 # More hops than any real chain has; what is beyond them was written to cost us time.
 _MAX_HOPS = 32
+# Clients choose Host, so what is kept for it is bounded.
+_MAX_VIEWS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class ClientView:
     """The client's address, and how it addressed us. `host` is for routing, `authority` is what Host said.
 
-    `origin` is our own scheme and authority as clients see them (`external_url` where configured). `chain` is what an
-    upstream is told of the way so far: the values of X-Forwarded-For that count.
+    `origin` is our own scheme and authority as clients see them (`external_url` where configured). `lines` are the
+    forwarding fields for the upstream, as header lines.
     """
 
     ip: str
     scheme: str
     host: str
     authority: str
-    external_host: str
     origin: str
-    chain: tuple[str, ...]
+    lines: bytes
 
 
 class Forwarding:
@@ -51,16 +52,28 @@ class Forwarding:
         self._external_url = external_url.rstrip("/") if external_url is not None else None
         self._prefix = secrets.token_hex(6)
         self._counter = itertools.count(1)
+        self._views: dict[tuple[object, ...], ClientView] = {}
 
     def client(self, peer: str, fields: Fields, scheme: str, authority: str | None) -> ClientView:
         """How this request came to us. `authority` is that of an absolute-form target, which replaces Host.
 
         Raises `GatewayError` (host_invalid) unless there is exactly one well-formed host (RFC 9112 §3.2).
         """
-        host = _host(fields, authority)
         if self._trusted and self._trusts(peer):
-            return self._proxied(peer, fields, scheme, host)
-        return self._view(peer, scheme, host, host.authority, (peer,) if peer else ())
+            return self._proxied(peer, fields, scheme, _host(fields, authority))
+        # Of a stranger nothing but its address and Host counts: the same for all requests of a connection.
+        key = (peer, scheme, authority, *fields.values(b"host"))
+        view = self._views.get(key)
+        if view is None:
+            host = _host(fields, authority)
+            view = self._view(peer, scheme, host, host.authority, (peer,) if peer else ())
+            self._remember(key, view)
+        return view
+
+    def _remember(self, key: tuple[object, ...], view: ClientView) -> None:
+        if len(self._views) >= _MAX_VIEWS:
+            self._views.clear()
+        self._views[key] = view
 
     def request_id(self, peer: str, fields: Fields) -> str:
         """The id a trusted proxy gave the request, or a new one."""
@@ -69,20 +82,10 @@ class Forwarding:
             return values[0].decode("ascii")
         return f"{self._prefix}{next(self._counter):08x}"
 
-    def lines(self, view: ClientView) -> bytes:
-        """The forwarding fields for the upstream, as header lines."""
-        chain = ", ".join(view.chain) or "unknown"
-        forwarded = ", ".join(f"for={_node(ip)}" for ip in view.chain) or "for=unknown"
-        quoted = f'"{view.external_host}"' if ":" in view.external_host else view.external_host
-        return (
-            f"X-Forwarded-For: {chain}\r\nX-Forwarded-Proto: {view.scheme}\r\n"
-            f"X-Forwarded-Host: {view.external_host}\r\n"
-            f"Forwarded: {forwarded};proto={view.scheme};host={quoted}\r\n"
-        ).encode("ascii")
-
     def _view(self, ip: str, scheme: str, host: Host, external_host: str, chain: tuple[str, ...]) -> ClientView:
         origin = self._external_url if self._external_url is not None else f"{scheme}://{external_host}"
-        return ClientView(ip, scheme, host.name, host.authority, external_host, origin, chain)
+        lines = _lines(scheme, external_host, chain)
+        return ClientView(ip, scheme, host.name, host.authority, origin, lines)
 
     def _proxied(self, peer: str, fields: Fields, scheme: str, host: Host) -> ClientView:
         hops = [*_forwarded_for(fields), peer]
@@ -100,6 +103,17 @@ class Forwarding:
         return address is not None and any(
             address in network for network in self._trusted if network.version == address.version
         )
+
+
+def _lines(scheme: str, host: str, chain: tuple[str, ...]) -> bytes:
+    """X-Forwarded-* and Forwarded (RFC 7239 §4) for the upstream."""
+    addresses = ", ".join(chain) or "unknown"
+    nodes = ", ".join(f"for={_node(ip)}" for ip in chain) or "for=unknown"
+    quoted = f'"{host}"' if ":" in host else host
+    return (
+        f"X-Forwarded-For: {addresses}\r\nX-Forwarded-Proto: {scheme}\r\nX-Forwarded-Host: {host}\r\n"
+        f"Forwarded: {nodes};proto={scheme};host={quoted}\r\n"
+    ).encode("ascii")
 
 
 def _host(fields: Fields, authority: str | None) -> Host:

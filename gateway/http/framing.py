@@ -47,13 +47,8 @@ def _check_sizes(request: Request, limits: HeadLimits) -> None:
         raise GatewayError(errors.TARGET_TOO_LONG, f"more than {limits.target} bytes")
     if len(request.fields) > limits.fields:
         raise GatewayError(errors.HEAD_TOO_LARGE, f"more than {limits.fields} fields")
-    if _head_size(request) > limits.head:
+    if len(request.target) + request.fields.size > limits.head:
         raise GatewayError(errors.HEAD_TOO_LARGE, f"more than {limits.head} bytes")
-
-
-def _head_size(request: Request) -> int:
-    # 4: the colon, the blank and the line end of a field.
-    return len(request.target) + sum(len(name) + len(value) + 4 for name, value in request.fields.raw)
 
 
 def _check_transfer_encoding(request: Request) -> None:

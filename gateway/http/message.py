@@ -13,18 +13,22 @@ Field = tuple[bytes, bytes]
 class Fields:
     """The header fields of one message: as sent in `raw`, and looked up by lower-case name."""
 
-    __slots__ = ("_values", "raw")
+    __slots__ = ("_values", "raw", "size")
 
     def __init__(self, raw: Iterable[Field]) -> None:
         self.raw: tuple[Field, ...] = tuple(raw)
         values: dict[bytes, list[bytes]] = {}
+        size = 0
         for name, value in self.raw:
+            size += len(name) + len(value) + 4
             lower = name.lower()
             if lower in values:
                 values[lower].append(value)
             else:
                 values[lower] = [value]
         self._values = values
+        self.size = size
+        """Bytes of all field lines as they usually stand on the wire: with a colon, a blank and a line end each."""
 
     def values(self, name: bytes) -> Sequence[bytes]:
         """All field lines with this lower-case name, in order; empty when there is none."""

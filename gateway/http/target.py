@@ -27,7 +27,7 @@ _SPLIT = re.compile(r"/|%2F|;|%3B")
 _DOTS = frozenset({".", ".."})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Target:
     """A request target in its one form. `query` is None without a `?`, and untouched otherwise.
 

@@ -119,6 +119,7 @@ class Worker:
 def run(config: Config) -> None:
     """Serve until SIGTERM or SIGINT, then drain. A second signal ends it at once."""
     logs.configure(config.log.level, config.log.format)
+
     with asyncio.Runner(loop_factory=_event_loop()) as runner:
         runner.run(_serve(config))
 

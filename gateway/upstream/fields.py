@@ -44,19 +44,9 @@ class PassingFields:
     def of(self, fields: Iterable[Field], connection: Sequence[bytes]) -> list[Field]:
         """The fields that pass, in order and as spelled. `connection` are the values of the Connection fields."""
         passes = self._passes
-        kept = []
-        for field in fields:
-            name = field[0]
-            verdict = passes.get(name)
-            if verdict is None:
-                verdict = self._decide(name)
-            if verdict:
-                kept.append(field)
-        if connection:
-            gone = nominated(connection) - self._protected
-            if gone:
-                return [field for field in kept if field[0].lower() not in gone]
-        return kept
+        kept = [field for field in fields if (passes[field[0]] if field[0] in passes else self._decide(field[0]))]
+        gone = nominated(connection) - self._protected if connection else ()
+        return [field for field in kept if field[0].lower() not in gone] if gone else kept
 
     def _decide(self, name: bytes) -> bool:
         verdict = fold(name) not in self._dropped

@@ -13,7 +13,6 @@ from gateway import errors
 from gateway.access.rules import Permit
 from gateway.errors import GatewayError
 from gateway.http import client
-from gateway.http.forwarding import Forwarding
 from gateway.http.message import Field, Request, Response, Truncated
 from gateway.record import RequestRecord
 from gateway.upstream.fields import RequestFields, ResponseFields
@@ -48,7 +47,6 @@ class Forward:
     request_fields: RequestFields
     response_fields: ResponseFields
     identity: Identity
-    forwarding: Forwarding
     max_body: int
     timeout: float | None
     clock: Callable[[], float] = time.perf_counter
@@ -78,7 +76,7 @@ class Forward:
                 f"{request.method} {target} HTTP/1.1\r\nHost: {host}\r\n".encode("latin-1"),
                 self.request_fields.lines(request.fields),
                 permit.rendered,
-                self.forwarding.lines(inbound.client),
+                inbound.client.lines,
                 b"X-Request-Id: %b\r\n" % record.request_id.encode("ascii"),
                 VIA,
                 _framing_line(request),

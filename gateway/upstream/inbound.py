@@ -12,7 +12,7 @@ from gateway.http.target import Target
 from gateway.record import RequestRecord
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Inbound:
     """`target` is the one path, `client` how the client sees us, `segments` the path parameters as they were sent."""
 

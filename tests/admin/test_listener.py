@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_aiohttp.plugin import AiohttpClient
@@ -10,6 +11,7 @@ from pytest_aiohttp.plugin import AiohttpClient
 from gateway.admin.listener import Health, make_admin_app
 from gateway.admin.metrics import Metrics
 
+Admin = TestClient[web.Request, web.Application]
 Keys = dict[str, float | None]
 
 
@@ -24,11 +26,11 @@ def health(keys: Keys) -> Health:
 
 
 @pytest.fixture
-async def admin(aiohttp_client: AiohttpClient, health: Health) -> TestClient:  # type: ignore[type-arg]
+async def admin(aiohttp_client: AiohttpClient, health: Health) -> Admin:
     return await aiohttp_client(make_admin_app(health, Metrics().render))
 
 
-async def statuses(admin: TestClient) -> dict[str, int]:  # type: ignore[type-arg]
+async def statuses(admin: Admin) -> dict[str, int]:
     found = {}
     for path in ("/livez", "/startupz", "/readyz", "/healthz"):
         async with admin.get(path) as response:
@@ -36,11 +38,11 @@ async def statuses(admin: TestClient) -> dict[str, int]:  # type: ignore[type-ar
     return found
 
 
-async def test_while_starting_only_livez_is_well(admin: TestClient) -> None:  # type: ignore[type-arg]
+async def test_while_starting_only_livez_is_well(admin: Admin) -> None:
     assert await statuses(admin) == {"/livez": 200, "/startupz": 503, "/readyz": 503, "/healthz": 503}
 
 
-async def test_a_started_gateway_with_keys_is_ready(admin: TestClient, health: Health) -> None:  # type: ignore[type-arg]
+async def test_a_started_gateway_with_keys_is_ready(admin: Admin, health: Health) -> None:
     health.started = True
     assert await statuses(admin) == {"/livez": 200, "/startupz": 200, "/readyz": 200, "/healthz": 200}
     async with admin.get("/readyz") as response:
@@ -52,7 +54,7 @@ async def test_a_started_gateway_with_keys_is_ready(admin: TestClient, health: H
         }
 
 
-async def test_a_draining_gateway_is_alive_but_not_ready(admin: TestClient, health: Health) -> None:  # type: ignore[type-arg]
+async def test_a_draining_gateway_is_alive_but_not_ready(admin: Admin, health: Health) -> None:
     health.started = health.draining = True
     assert await statuses(admin) == {"/livez": 200, "/startupz": 200, "/readyz": 503, "/healthz": 503}
     async with admin.get("/readyz") as response:
@@ -61,7 +63,7 @@ async def test_a_draining_gateway_is_alive_but_not_ready(admin: TestClient, heal
 
 
 async def test_an_issuer_that_never_answered_is_named(
-    admin: TestClient,  # type: ignore[type-arg]
+    admin: Admin,
     health: Health,
     keys: Keys,
 ) -> None:
@@ -82,7 +84,7 @@ async def test_a_gateway_without_issuers_is_ready(aiohttp_client: AiohttpClient)
         assert response.status == 200
 
 
-async def test_metrics_are_prometheus_text(admin: TestClient) -> None:  # type: ignore[type-arg]
+async def test_metrics_are_prometheus_text(admin: Admin) -> None:
     async with admin.get("/metrics") as response:
         assert response.status == 200
         assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -91,7 +93,7 @@ async def test_metrics_are_prometheus_text(admin: TestClient) -> None:  # type: 
 
 
 @pytest.mark.parametrize("path", ["/livez", "/metrics"])
-async def test_head_has_the_fields_of_get_and_no_body(admin: TestClient, path: str) -> None:  # type: ignore[type-arg]
+async def test_head_has_the_fields_of_get_and_no_body(admin: Admin, path: str) -> None:
     async with admin.head(path) as response:
         assert response.status == 200
         assert await response.read() == b""
@@ -99,7 +101,7 @@ async def test_head_has_the_fields_of_get_and_no_body(admin: TestClient, path: s
 
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/status", "/api/reload", "/livez/x", "/<script>"])
 async def test_other_paths_are_a_plain_404_that_repeats_nothing(
-    admin: TestClient,  # type: ignore[type-arg]
+    admin: Admin,
     path: str,
 ) -> None:
     async with admin.get(path) as response:
@@ -109,7 +111,7 @@ async def test_other_paths_are_a_plain_404_that_repeats_nothing(
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE"])
-async def test_only_get_and_head_are_answered(admin: TestClient, method: str) -> None:  # type: ignore[type-arg]
+async def test_only_get_and_head_are_answered(admin: Admin, method: str) -> None:
     async with admin.request(method, "/readyz") as response:
         assert response.status == 405
         assert response.headers["Allow"] == "GET,HEAD"
@@ -117,6 +119,6 @@ async def test_only_get_and_head_are_answered(admin: TestClient, method: str) ->
 
 
 @pytest.mark.parametrize("path", ["/livez", "/startupz", "/readyz", "/metrics", "/nothing"])
-async def test_no_answer_may_be_stored(admin: TestClient, path: str) -> None:  # type: ignore[type-arg]
+async def test_no_answer_may_be_stored(admin: Admin, path: str) -> None:
     async with admin.get(path) as response:
         assert response.headers["Cache-Control"] == "no-store"

@@ -17,31 +17,10 @@ from hypothesis import strategies as st
 from gateway.process.logs import AccessLog, Format, timestamp
 from gateway.record import RequestRecord
 
-KEYS = [
-    "ts",
-    "level",
-    "event",
-    "request_id",
-    "trace_id",
-    "client_ip",
-    "method",
-    "host",
-    "path",
-    "route",
-    "decision",
-    "reason",
-    "status",
-    "issuer",
-    "sub",
-    "client_id",
-    "scopes_missing",
-    "upstream",
-    "upstream_status",
-    "duration_ms",
-    "auth_ms",
-    "bytes_in",
-    "bytes_out",
-]
+KEYS = (
+    "ts level event request_id trace_id client_ip method host path route decision reason status issuer sub client_id "
+    "scopes_missing upstream upstream_status duration_ms auth_ms bytes_in bytes_out"
+)
 NOW = 1_800_000_000.1239
 
 FORGERIES = [
@@ -75,7 +54,7 @@ def written(record: RequestRecord, format: Format = "json", *, tokens: bool = Fa
 def test_a_request_is_one_json_line_with_exactly_the_promised_keys() -> None:
     line = written(record_of())
     assert line.endswith("\n")
-    assert list(json.loads(line)) == KEYS
+    assert " ".join(json.loads(line)) == KEYS
 
 
 def test_the_values_are_those_of_the_record() -> None:
