@@ -51,6 +51,7 @@ class Policy:
         credential = find_credential(request.fields)
         if credential is None:
             return self._without_credential(record)
+        record.note("credential", True, f"one {credential.scheme} token")
         if self.notes_fingerprint:
             record.token_id = hashlib.sha256(credential.value).hexdigest()[:16]
         verified = await self.verifier.verify(credential, record)

@@ -71,8 +71,9 @@ class Verifier:
         self.misses = 0
 
     async def verify(self, credential: Credential, record: RequestRecord) -> Verified:
-        """Verify a token, or recall that it was. Raises `GatewayError` with the reason of the first check that fails."""
-        known = self._cache.get(credential.value)
+        """Verify a token, or recall that it was. Raises `GatewayError` for the first check that fails."""
+        # A decision that is being explained shows every check, also for a token that is known.
+        known = self._cache.get(credential.value) if record.steps is None else None
         if known is not None:
             if known.is_current(self._clock()):
                 self.hits += 1
@@ -99,7 +100,14 @@ class Verifier:
             if error.reason is not errors.KEY_UNKNOWN:
                 raise
             keys, token = await self._verify_with_fresh_keys(unverified, issuer)
+        self._tell(token, unverified, record)
         return Verified(token, issuer, keys)
+
+    def _tell(self, token: Token, unverified: jwt.UnverifiedToken, record: RequestRecord) -> None:
+        if record.steps is None:
+            return
+        record.note("key", True, f"{unverified.header['alg']} signature of key {token.key_id or 'without kid'}")
+        record.note("token", True, f"an access token for our audience, good for {token.expires_at - self._clock():.0f} s")
 
     async def _verify_with_fresh_keys(
         self, unverified: jwt.UnverifiedToken, issuer: TrustedIssuer

@@ -1,0 +1,1 @@
+"""A development authorization server, and what the demo needs besides; never on the request path."""

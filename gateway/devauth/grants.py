@@ -1,0 +1,132 @@
+"""The grants and endpoints of the development authorization server, on authlib: it decides, `server` speaks HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote_plus
+
+from authlib.oauth2.rfc6749 import AuthorizationServer, InvalidScopeError, OAuth2Request
+from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
+from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
+from authlib.oauth2.rfc6749.util import extract_basic_authorization
+from authlib.oauth2.rfc7009 import RevocationEndpoint
+from authlib.oauth2.rfc7662 import IntrospectionEndpoint
+
+from gateway.devauth.clients import Client
+from gateway.devauth.tokens import AccessTokens, IssuedToken
+
+Answer = tuple[int, dict[str, Any], list[tuple[str, str]]]
+
+_METHODS = ["client_secret_basic", "client_secret_post"]
+
+
+class FormRequest(OAuth2Request):  # type: ignore[misc]  # authlib has no types
+    """A POST with a form, as authlib wants to see it."""
+
+    def __init__(self, form: Mapping[str, str], headers: Mapping[str, str]) -> None:
+        # authlib refuses plain http, which is right everywhere but here: this server listens on loopback alone.
+        super().__init__("POST", "https://localhost/", headers=dict(headers))
+        self._form = dict(form)
+        self.payload = BasicOAuth2Payload(self._form)
+
+    @property
+    def form(self) -> dict[str, str]:
+        """The parameters of the body."""
+        return self._form
+
+    @property
+    def args(self) -> dict[str, str]:
+        """Parameters of the query never count."""
+        return {}
+
+
+class _ClientCredentials(ClientCredentialsGrant):  # type: ignore[misc]
+    TOKEN_ENDPOINT_AUTH_METHODS = _METHODS
+
+    def validate_requested_scope(self) -> None:
+        """A scope the client may not have is an error, not silently less (RFC 6749 §5.2)."""
+        wanted = set((self.request.payload.scope or "").split(" ")) - {""}
+        if not wanted <= self.request.client.scopes:
+            raise InvalidScopeError()
+
+
+class _Introspection(IntrospectionEndpoint):  # type: ignore[misc]
+    CLIENT_AUTH_METHODS = _METHODS
+
+    def query_token(self, token_string: str, token_type_hint: str | None) -> IssuedToken | None:
+        return self.server.tokens.find(token_string)  # type: ignore[no-any-return]
+
+    def check_permission(self, token: IssuedToken, client: Client, request: FormRequest) -> bool:
+        return True  # every client registered here may play the resource server
+
+    def introspect_token(self, token: IssuedToken) -> dict[str, Any]:
+        return {"active": True, "token_type": "Bearer", **token.claims}
+
+
+class _Revocation(RevocationEndpoint):  # type: ignore[misc]
+    CLIENT_AUTH_METHODS = _METHODS
+
+    def query_token(self, token_string: str, token_type_hint: str | None) -> IssuedToken | None:
+        return self.server.tokens.find(token_string)  # type: ignore[no-any-return]
+
+    def revoke_token(self, token: IssuedToken, request: FormRequest) -> None:
+        token.revoked = True
+
+
+class Grants(AuthorizationServer):  # type: ignore[misc]
+    """What the server can do: client credentials, introspection, revocation."""
+
+    def __init__(self, clients: Iterable[Client], tokens: AccessTokens) -> None:
+        super().__init__()
+        self.clients = {client.client_id: client for client in clients}
+        self.tokens = tokens
+        self.register_client_auth_method("client_secret_basic", _authenticate_basic)
+        self.register_token_generator("default", self._bearer_token)
+        self.register_grant(_ClientCredentials)
+        self.register_endpoint(_Introspection)
+        self.register_endpoint(_Revocation)
+
+    def token(self, form: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+        """The token endpoint (RFC 6749 §3.2)."""
+        return self.create_token_response(FormRequest(form, headers))  # type: ignore[no-any-return]
+
+    def endpoint(self, name: str, form: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+        """The endpoint of that name: `introspection` (RFC 7662) or `revocation` (RFC 7009)."""
+        return self.create_endpoint_response(name, FormRequest(form, headers))  # type: ignore[no-any-return]
+
+    def query_client(self, client_id: str) -> Client | None:
+        """The client of that id, as authlib asks for it."""
+        return self.clients.get(client_id)
+
+    def save_token(self, token: dict[str, Any], request: FormRequest) -> None:
+        """Nothing to do: `AccessTokens` has kept it."""
+
+    def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
+        """Nobody listens."""
+
+    def create_oauth2_request(self, request: FormRequest) -> FormRequest:
+        """It is one already."""
+        return request
+
+    def handle_response(self, status: int, body: dict[str, Any], headers: list[tuple[str, str]]) -> Answer:
+        """Left to `server`, which speaks HTTP."""
+        return status, body, headers
+
+    def _bearer_token(self, *, client: Client, scope: str | None = None, **_: Any) -> dict[str, Any]:
+        token = self.tokens.issue(client, client.get_allowed_scope(scope))
+        return {
+            "access_token": token.value,
+            "token_type": "Bearer",
+            "expires_in": token.get_expires_in(),
+            "scope": token.get_scope(),
+        }
+
+
+def _authenticate_basic(query_client: Any, request: FormRequest) -> Client | None:
+    """client_secret_basic with both parts form-encoded before base64 (RFC 6749 §2.3.1), which authlib does not undo."""
+    client_id, secret = extract_basic_authorization(request.headers)
+    if client_id is None or secret is None:
+        return None
+    client: Client | None = query_client(unquote_plus(client_id))
+    return client if client is not None and client.check_client_secret(unquote_plus(secret)) else None
