@@ -21,11 +21,11 @@ class SingleFlight(Generic[V]):
     @property
     def is_running(self) -> bool:
         """Whether a call is under way."""
-        return self._task is not None
+        return self._task is not None and not self._task.done()
 
     async def run(self) -> V:
         """The result of the call that runs, or of a new one. Raises what it raises."""
-        if self._task is None:
+        if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._call())
             self._task.add_done_callback(self._ended)
         return await asyncio.shield(self._task)
@@ -39,6 +39,7 @@ class SingleFlight(Generic[V]):
         return await self._make()
 
     def _ended(self, task: asyncio.Task[V]) -> None:
-        self._task = None
+        if self._task is task:
+            self._task = None
         if not task.cancelled():
             task.exception()  # fetched here, for every caller may be gone

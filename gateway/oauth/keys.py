@@ -94,7 +94,7 @@ def _key(jwk: object) -> Key:
     material, algorithms = _material(jwk)
     named = jwk.get("alg")
     if named is not None:
-        if named not in algorithms:
+        if not isinstance(named, str) or named not in algorithms:
             raise Malformed("alg does not fit the key")
         algorithms = frozenset({named})
     return Key(kid, algorithms, material)

@@ -1,0 +1,285 @@
+"""How an issuer's keys are found and kept fresh, against a real server that can fail in every way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.oauth.client import IssuerClient, IssuerFailure
+from gateway.oauth.discovery import discover, metadata_addresses
+from gateway.oauth.jwks import FileKeys, RefreshRules, RemoteKeys
+from gateway.oauth.key_store import KeyStore
+from tests.http.origin import until
+from tests.issuer import FakeIssuer
+from tests.oauth.test_keys import other_rsa_jwk
+from tests.world import public_jwks
+
+
+class Clock:
+    """Time that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@contextlib.asynccontextmanager
+async def keys_of(issuer: FakeIssuer, clock: Clock | None = None, **options: Any) -> AsyncIterator[RemoteKeys]:
+    """Started keys; `pauses` of the background task last until the test sets `resume`."""
+    clock = clock or Clock()
+    pauses: list[float] = []
+    resume = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        await resume.wait()
+        resume.clear()
+
+    client = IssuerClient(timeout=0.3)
+    keys = RemoteKeys("corp", issuer.issuer, client, clock=clock, sleep=sleep, **options)
+    keys.pauses, keys.resume = pauses, resume  # type: ignore[attr-defined]
+    await keys.start()
+    try:
+        yield keys
+    finally:
+        await keys.close()
+
+
+@pytest.mark.parametrize(
+    ("issuer", "expected"),
+    [
+        (
+            "https://as.example",
+            ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"],
+        ),
+        (
+            "https://as.example/realms/a/",
+            [
+                "/.well-known/oauth-authorization-server/realms/a",
+                "/.well-known/openid-configuration/realms/a",
+                "/realms/a/.well-known/openid-configuration",
+            ],
+        ),
+    ],
+)
+def test_metadata_is_looked_for_where_the_standards_put_it(issuer: str, expected: list[str]) -> None:
+    assert metadata_addresses(issuer) == [f"https://as.example{path}" for path in expected]
+
+
+@pytest.mark.parametrize("place", range(3))
+async def test_metadata_is_found_in_each_of_the_three_places(place: int) -> None:
+    async with FakeIssuer("/tenant") as issuer, IssuerClient(timeout=1) as client:
+        issuer.metadata_at = {metadata_addresses(issuer.issuer)[place].removeprefix(issuer.origin)}
+        assert (await discover(client, issuer.issuer)).jwks_uri == f"{issuer.origin}/jwks"
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{"issuer": "https://other.example"}, {"issuer": None}, {"jwks_uri": None}, {"jwks_uri": 7}],
+)
+async def test_metadata_of_another_issuer_or_without_keys_is_a_failure(metadata: dict[str, Any]) -> None:
+    async with FakeIssuer() as issuer, IssuerClient(timeout=1) as client:
+        issuer.metadata = metadata
+        with pytest.raises(IssuerFailure):
+            await discover(client, issuer.issuer)
+
+
+async def test_an_issuer_is_asked_over_https_or_on_this_machine() -> None:
+    async with IssuerClient(timeout=1) as client:
+        for address in ("http://192.0.2.1/", "ftp://127.0.0.1/", "file:///etc/passwd", "http://localhost.example/"):
+            with pytest.raises(IssuerFailure) as refused:
+                await client.fetch(address)
+            assert refused.value.kind == "address"
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("status", "status"),
+        ("redirect", "status"),
+        ("huge", "too_large"),
+        ("garbage", "malformed"),
+        ("duplicate", "malformed"),
+        ("no keys", "malformed"),
+        ("empty", "empty"),
+        ("packed", "malformed"),
+        ("drop", "unreachable"),
+        ("hang", "timeout"),
+    ],
+)
+async def test_a_fetch_that_fails_keeps_the_last_good_keys(fault: str, kind: str) -> None:
+    async with FakeIssuer() as issuer, keys_of(issuer) as keys:
+        await keys.first()
+        good = keys.current(1_700_000_000.0)
+        assert good is not None
+        issuer.fault = fault
+        keys.resume.set()  # type: ignore[attr-defined]
+        await until(lambda: keys.results[kind] == 1)
+        assert keys.current(1_700_000_000.0) is good
+        assert "/elsewhere" not in issuer.requests
+        issuer.fault = None
+        keys.resume.set()  # type: ignore[attr-defined]
+        await until(lambda: keys.results["ok"] == 2)
+        assert keys.current(1_700_000_000.0) is good
+
+
+@pytest.mark.parametrize("fault", ["status", "empty", "hang", "drop"])
+async def test_without_any_good_fetch_there_are_no_keys(fault: str) -> None:
+    async with FakeIssuer() as issuer:
+        issuer.fault = fault
+        async with keys_of(issuer) as keys:
+            await keys.first()
+            assert keys.current(1_700_000_000.0) is None
+            assert keys.fetched_at is None
+
+
+async def test_keys_nobody_has_vouched_for_in_max_stale_are_no_longer_used() -> None:
+    clock = Clock()
+    async with FakeIssuer() as issuer, keys_of(issuer, clock, rules=RefreshRules(max_stale=100)) as keys:
+        await keys.first()
+        assert keys.current(clock.now + 100) is not None
+        assert keys.current(clock.now + 101) is None
+
+
+async def test_an_unknown_kid_causes_one_fetch_in_the_cool_down_however_many_ask() -> None:
+    clock = Clock()
+    async with FakeIssuer() as issuer, keys_of(issuer, clock, rules=RefreshRules(cooldown=30)) as keys:
+        await keys.first()
+        before = keys.current(clock.now)
+        issuer.jwks["keys"].append({**other_rsa_jwk(), "kid": "k2"})
+        await keys.refresh_for_unknown_kid()
+        assert issuer.requests["/jwks"] == 1  # the cool-down began with the first fetch
+        clock.now += 30
+        await asyncio.gather(*(keys.refresh_for_unknown_kid() for _ in range(50)))
+        assert issuer.requests["/jwks"] == 2
+        after = keys.current(clock.now)
+        assert after is not None
+        assert after is not before
+        assert after.candidates("k2", "RS256")
+
+
+async def test_a_failed_fetch_counts_for_the_cool_down_too() -> None:
+    clock = Clock()
+    async with FakeIssuer() as issuer, keys_of(issuer, clock, rules=RefreshRules(cooldown=30)) as keys:
+        await keys.first()
+        issuer.fault = "status"
+        clock.now += 30
+        for _ in range(5):
+            await keys.refresh_for_unknown_kid()
+        assert issuer.requests["/jwks"] == 2
+
+
+async def test_a_caller_that_goes_away_harms_nobody_who_waits_for_the_same_fetch() -> None:
+    clock = Clock()
+    async with FakeIssuer() as issuer, keys_of(issuer, clock, rules=RefreshRules(cooldown=0)) as keys:
+        await keys.first()
+        issuer.jwks = {"keys": [{**other_rsa_jwk(), "kid": "k2"}]}
+        first = asyncio.create_task(keys.refresh_for_unknown_kid())
+        second = asyncio.create_task(keys.refresh_for_unknown_kid())
+        await asyncio.sleep(0)
+        first.cancel()
+        await second
+        current = keys.current(clock.now)
+        assert current is not None
+        assert current.candidates("k2", "RS256")
+
+
+async def test_an_identical_set_is_the_same_object_and_a_withdrawn_key_is_gone() -> None:
+    async with FakeIssuer() as issuer, keys_of(issuer) as keys:
+        await keys.first()
+        first = keys.current(1_700_000_000.0)
+        keys.resume.set()  # type: ignore[attr-defined]
+        await until(lambda: keys.results["ok"] == 2)
+        assert keys.current(1_700_000_000.0) is first
+        issuer.jwks = {"keys": [{**other_rsa_jwk(), "kid": "k2"}]}
+        keys.resume.set()  # type: ignore[attr-defined]
+        await until(lambda: keys.results["ok"] == 3)
+        current = keys.current(1_700_000_000.0)
+        assert current is not None
+        assert not current.candidates("k1", "RS256")
+
+
+@pytest.mark.parametrize(
+    ("cache_control", "low", "high"),
+    [("", 540, 600), ("public, max-age=300", 270, 300), ("max-age=1", 54, 60), ("max-age=9999", 540, 600)],
+)
+async def test_the_next_fetch_comes_before_the_keys_are_too_old(cache_control: str, low: float, high: float) -> None:
+    async with FakeIssuer() as issuer:
+        issuer.headers = {"Cache-Control": cache_control}
+        async with keys_of(issuer, rules=RefreshRules(refresh=600)) as keys:
+            await until(lambda: len(keys.pauses) == 1)  # type: ignore[attr-defined]
+            assert low <= keys.pauses[0] <= high  # type: ignore[attr-defined]
+
+
+async def test_failing_fetches_are_repeated_with_growing_pauses() -> None:
+    async with FakeIssuer() as issuer:
+        issuer.fault = "status"
+        async with keys_of(issuer, rules=RefreshRules(cooldown=6)) as keys:
+            for count in range(1, 6):
+                await until(lambda count=count: len(keys.pauses) == count)  # type: ignore[misc]
+                keys.resume.set()  # type: ignore[attr-defined]
+            for pause, most in zip(keys.pauses, (1, 2, 4, 6, 6), strict=False):  # type: ignore[attr-defined]
+                assert 0.8 * most <= pause <= most
+
+
+async def test_stored_keys_serve_a_start_while_the_issuer_is_down(tmp_path: Path) -> None:
+    clock, store = Clock(), KeyStore(tmp_path / "keys")
+    async with FakeIssuer() as issuer:
+        async with keys_of(issuer, clock, store=store) as keys:
+            await until(lambda: keys.results["ok"] == 1)
+        (file,) = (tmp_path / "keys").iterdir()
+        assert file.stat().st_mode & 0o777 == 0o600
+        issuer.fault = "drop"
+        async with keys_of(issuer, clock, store=store, rules=RefreshRules(max_stale=50)) as keys:
+            assert keys.current(clock.now) is not None
+            assert keys.current(clock.now + 51) is None
+        other = RemoteKeys("other", "https://other.example", IssuerClient(timeout=1), store=store)
+        assert store.load("https://other.example") is None
+        assert other.current(clock.now) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"garbage", b"[]", b'{"issuer": "https://x", "document": {}, "fetched_at": 1}', b'{"fetched_at": "1"}'],
+)
+def test_stored_keys_that_are_damaged_are_ignored(tmp_path: Path, content: bytes) -> None:
+    store = KeyStore(tmp_path)
+    store.save("https://as.example", {"keys": []}, 1.0)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(content)
+    assert store.load("https://as.example") is None
+
+
+def test_a_folder_that_can_not_be_written_stops_nothing() -> None:
+    KeyStore(Path("/proc/nowhere")).save("https://as.example", {"keys": []}, 1.0)
+
+
+async def test_a_key_file_is_read_again_when_it_changes_and_a_broken_one_keeps_the_old(tmp_path: Path) -> None:
+    file = tmp_path / "jwks.json"
+    file.write_text(public_jwks())
+    keys = FileKeys("corp", file)
+    first = keys.current(0)
+    assert first is not None
+    file.write_text("broken")
+    await keys.refresh_for_unknown_kid()
+    assert keys.current(0) is first
+    file.write_text(json.dumps({"keys": [{**other_rsa_jwk(), "kid": "k2"}]}))
+    await keys.refresh_for_unknown_kid()
+    second = keys.current(0)
+    assert second is not None
+    assert second.candidates("k2", "RS256")
+    swapped = tmp_path / "other.json"
+    swapped.write_text(public_jwks())
+    swapped.replace(file)
+    await keys.refresh_for_unknown_kid()
+    third = keys.current(0)
+    assert third is not None
+    assert third.candidates("k1", "RS256")
