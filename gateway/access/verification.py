@@ -107,7 +107,8 @@ class Verifier:
         if record.steps is None:
             return
         record.note("key", True, f"{unverified.header['alg']} signature of key {token.key_id or 'without kid'}")
-        record.note("token", True, f"an access token for our audience, good for {token.expires_at - self._clock():.0f} s")
+        seconds = token.expires_at - self._clock()
+        record.note("token", True, f"an access token for our audience, good for {seconds:.0f} s")
 
     async def _verify_with_fresh_keys(
         self, unverified: jwt.UnverifiedToken, issuer: TrustedIssuer

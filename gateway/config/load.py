@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, PrivateAttr, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import PrivateAttr, ValidationError
 
-from gateway.config import check, environment
+from gateway.config import check, environment, validation
 from gateway.config.model import Config
 from gateway.config.problems import ConfigError, ConfigUnreadable, Location, Problem
 from gateway.config.source import Path_, Source, from_mapping, read, show
-from gateway.config.values import kind
 
 DEFAULT_PATH = "config/gateway.yaml"
 # Of these blocks a route keeps what the defaults say and it does not; any other key replaces the default's.
+_REFERENCE = {"type": "string", "pattern": r"^\$\{.*\}$"}
 _MERGED = ("require", "request_headers", "response_headers")
 
 
@@ -67,8 +66,23 @@ def parse(data: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> 
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the configuration, for editors."""
-    document = Config.model_json_schema(by_alias=True)
+    document = _with_references(Config.model_json_schema(by_alias=True))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "oauth-gateway", **document}
+
+
+def _with_references(schema: Any) -> Any:
+    """The same schema, in which a `${…}` reference may stand for any number or truth value."""
+    if isinstance(schema, list):
+        return [_with_references(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    parts = {key: _with_references(part) for key, part in schema.items()}
+    if parts.get("type") in ("integer", "number", "boolean") and "default" not in parts:
+        return {"anyOf": [parts, _REFERENCE]}
+    if parts.get("type") in ("integer", "number", "boolean"):
+        outer = {key: parts.pop(key) for key in ("default", "description", "title") if key in parts}
+        return {**outer, "anyOf": [parts, _REFERENCE]}
+    return parts
 
 
 def _validated(source: Source, environ: Mapping[str, str]) -> LoadedConfig:
@@ -77,15 +91,31 @@ def _validated(source: Source, environ: Mapping[str, str]) -> LoadedConfig:
     if problems:
         raise ConfigError(problems)
     _apply_defaults(source)
+    places = Places(source)
     try:
         config = LoadedConfig.model_validate(source.data)
     except ValidationError as invalid:
-        raise ConfigError(list(_problems(invalid, source))) from None
-    config._places = places = Places(source)
+        problems = list(validation.problems(invalid, source))
+        # The rules between fields are checked on what is left when the mistakes are taken out: all at once.
+        repaired, touched = validation.repaired(source.data)
+        if repaired is not None:
+            problems += [
+                places.problem(path, message)
+                for path, message in check.findings(repaired)
+                if not any(_concerns(path, mistake) for mistake in touched)
+            ]
+        raise ConfigError(problems) from None
+    config._places = places
     problems = [places.problem(path, message) for path, message in check.findings(config)]
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _concerns(path: Path_, mistake: Path_) -> bool:
+    """Whether a finding at `path` may be a mere consequence of a mistake: one lies within the other."""
+    shorter = min(len(path), len(mistake))
+    return path[:shorter] == mistake[:shorter]
 
 
 def _apply_defaults(source: Source) -> None:
@@ -117,88 +147,3 @@ def _borrow_places(source: Source, lender: Path_, borrower: Path_) -> None:
         for path, place in list(places.items()):
             if path[: len(lender)] == lender:
                 places[borrower + path[len(lender) :]] = place
-
-
-def _problems(invalid: ValidationError, source: Source) -> Iterator[Problem]:
-    for error in invalid.errors(include_url=False):
-        path = _data_path(error["loc"], source.data)
-        if error["type"] == "extra_forbidden":
-            hint = environment.nearest(str(path[-1]), _known_keys(path[:-1]))
-            place = source.keys.get(path, source.where(path[:-1]))
-            yield Problem(place, show(path), f"there is no such key{hint}")
-        elif error["type"] == "missing":
-            yield Problem(source.where(path[:-1]), show(path), "is missing")
-        else:
-            yield Problem(source.where(path), show(path), _message(error))
-
-
-def _data_path(location: tuple[str | int, ...], data: Any) -> Path_:
-    """pydantic's location without what is no key: names of alternatives, and `[key]` for the key of a map."""
-    path: list[str | int] = []
-    for index, step in enumerate(location):
-        is_last = index == len(location) - 1
-        if isinstance(data, dict) and (step in data or is_last):
-            path.append(step)
-            data = data.get(step)
-        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
-            path.append(step)
-            data = data[step]
-    return tuple(path)
-
-
-def _known_keys(path: Path_) -> list[str]:
-    """The keys of the block at a path."""
-    model: Any = Config
-    for step in path:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            field = model.model_fields.get(str(step))
-            model = field.annotation if field is not None else None
-        model = _block_in(model)
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        return []
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _block_in(annotation: Any) -> Any:
-    """The block behind an annotation such as `tuple[Route, ...]` or `Tls | None`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in get_args(annotation):
-        found = _block_in(argument)
-        if found is not None:
-            return found
-    return None
-
-
-def _message(error: ErrorDetails) -> str:
-    context = error.get("ctx", {})
-    given = kind(error.get("input"))
-    wanted = {
-        "string_type": "a text",
-        "bool_type": "true or false",
-        "int_type": "a number",
-        "int_from_float": "a whole number",
-        "float_type": "a number",
-        "dict_type": "a block of keys and values",
-        "model_type": "a block of keys and values",
-        "model_attributes_type": "a block of keys and values",
-        "tuple_type": "a list",
-        "list_type": "a list",
-    }
-    if error["type"] in wanted:
-        return f"must be {wanted[error['type']]}, not {given}"
-    if error["type"] == "value_error":
-        return str(context["error"])
-    if error["type"] == "literal_error":
-        choice = error.get("input")
-        expected = str(context["expected"])
-        hint = environment.nearest(choice, _choices(expected)) if isinstance(choice, str) else ""
-        return f"must be one of {expected.replace(chr(39), '')}{hint}"
-    if error["type"] == "too_short":
-        return "must not be empty"
-    # pydantic's own sentences for bounds: "Input should be less than or equal to 599".
-    return error["msg"].replace("Input should be", "must be")
-
-
-def _choices(expected: str) -> list[str]:
-    return [part.strip(" '") for part in expected.replace(" or ", ",").split(",")]

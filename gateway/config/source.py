@@ -1,4 +1,4 @@
-"""YAML text to plain data, with the place of every key and value: scalars as YAML 1.2 reads them, duplicate keys refused."""
+"""YAML text to plain data with the place of every part: scalars as YAML 1.2 reads them, duplicate keys refused."""
 
 from __future__ import annotations
 

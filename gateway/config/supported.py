@@ -1,4 +1,4 @@
-"""Keys whose feature comes later: they are typed and validated like the rest, and refused. Nothing is silently ignored."""
+"""Keys whose feature comes later: typed and validated like the rest, then refused. Nothing is silently ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kinds of values a configuration holds: durations, sizes, addresses, patterns; each says in a sentence what it wants."""
+"""The kinds of values: durations, sizes, addresses, patterns. Each says in a sentence what it wants."""
 
 from __future__ import annotations
 

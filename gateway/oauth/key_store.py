@@ -26,7 +26,7 @@ class StoredKeys:
 
 
 class KeyStore:
-    """One file an issuer in a folder, readable by nobody else: whoever can write there decides which keys are trusted."""
+    """One file an issuer, readable by nobody else: whoever can write there decides which keys are trusted."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

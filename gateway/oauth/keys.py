@@ -1,4 +1,4 @@
-"""Keys that verify signatures: JSON Web Keys (RFC 7517, RFC 7518 §6, RFC 8037) and shared secrets, checked once when read.
+"""Keys that verify signatures: JSON Web Keys (RFC 7517, RFC 7518 §6, RFC 8037) and shared secrets, checked when read.
 
 Each key knows the algorithms it fits, so that no token can talk a key into another one (RFC 8725 §3.1).
 """
