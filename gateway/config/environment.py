@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +66,15 @@ def _from_file(path: str) -> str:
         raise _Unresolved(f"the file {path} can't be read: {reason}") from None
 
 
-def override(source: Source, environ: Mapping[str, str], known: Mapping[str, Any]) -> list[Problem]:
-    """Set each scalar that an `OAUTH_GATEWAY__…` variable names. `known` is the JSON Schema of the configuration.
+def override(source: Source, environ: Mapping[str, str], schema: Callable[[], Mapping[str, Any]]) -> list[Problem]:
+    """Set each scalar that an `OAUTH_GATEWAY__…` variable names. `schema` gives the keys there are.
 
     Steps are separated by two underscores and compared without case, `-` counting as `_`; a number picks from a list.
     """
-    problems = []
-    for variable in sorted(name for name in environ if name.startswith(PREFIX)):
+    problems: list[Problem] = []
+    variables = sorted(name for name in environ if name.startswith(PREFIX))
+    known = schema() if variables else {}
+    for variable in variables:
         steps = variable[len(PREFIX) :].split("__")
         place = Location(f"environment variable {variable}", 0, 0)
         try:

@@ -86,7 +86,7 @@ def _with_references(schema: Any) -> Any:
 
 
 def _validated(source: Source, environ: Mapping[str, str]) -> LoadedConfig:
-    problems = environment.override(source, environ, schema())
+    problems = environment.override(source, environ, schema)
     problems += environment.substitute(source, environ)
     if problems:
         raise ConfigError(problems)
