@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote_plus
@@ -9,7 +10,6 @@ from urllib.parse import unquote_plus
 from authlib.oauth2.rfc6749 import AuthorizationServer, InvalidScopeError, OAuth2Request
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
-from authlib.oauth2.rfc6749.util import extract_basic_authorization
 from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 
@@ -124,9 +124,13 @@ class Grants(AuthorizationServer):  # type: ignore[misc]
 
 
 def _authenticate_basic(query_client: Any, request: FormRequest) -> Client | None:
-    """client_secret_basic with both parts form-encoded before base64 (RFC 6749 §2.3.1), which authlib does not undo."""
-    client_id, secret = extract_basic_authorization(request.headers)
-    if client_id is None or secret is None:
+    """client_secret_basic: both parts are form-encoded before base64 (RFC 6749 §2.3.1); authlib leaves `+` as it is."""
+    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        client_id, _, secret = base64.b64decode(encoded, validate=True).decode("utf-8").partition(":")
+    except ValueError:
         return None
     client: Client | None = query_client(unquote_plus(client_id))
     return client if client is not None and client.check_client_secret(unquote_plus(secret)) else None

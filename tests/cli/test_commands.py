@@ -1,0 +1,207 @@
+"""The command line as users meet it: real processes, their output and their exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from gateway import __version__
+from tests.gateway_process import serving
+from tests.services import free_port
+from tests.world import AUDIENCE, ISSUER, mint, public_jwks
+
+BAD = """\
+issuers: {corp: {issuer: https://login.example.com}}
+routes: [{path: /a, upstream: nowhere}]
+"""
+
+
+def run(*arguments: str, text: str | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gateway", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=30, input=text, env={**os.environ, **environ}, check=False
+    )
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> Path:
+    (tmp_path / "jwks.json").write_text(public_jwks())
+    file = tmp_path / "gateway.yaml"
+    file.write_text(f"""\
+issuers:
+  corp: {{issuer: "{ISSUER}", audience: {AUDIENCE}, jwks_file: {tmp_path}/jwks.json}}
+upstreams: {{orders: {{url: "http://127.0.0.1:9/base"}}}}
+routes:
+  - name: read
+    path: /orders/{{tenant}}
+    methods: [GET]
+    upstream: orders
+    require:
+      scopes: [orders:read]
+""")
+    return file
+
+
+def test_version_and_help_say_what_there_is() -> None:
+    assert run("version").stdout == f"oauth-gateway {__version__}\n"
+    shown = run("--help").stdout
+    for name in ("serve", "check", "explain", "schema", "health", "demo", "version"):
+        assert f"\n  {name} " in shown
+        assert run(name, "--help").returncode == 0
+    assert run("nonsense").returncode == 2
+
+
+def test_check_prints_every_problem_and_starts_nothing(tmp_path: Path, configuration: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(BAD)
+    refused = run("check", "-c", str(bad))
+    assert refused.returncode == 1
+    assert refused.stdout.splitlines() == [
+        f"{bad}:1:17: issuers.corp.audience: is missing",
+        f"{bad}:2:31: routes[0].upstream: there is no upstream nowhere",
+    ]
+    assert run("check", "-c", str(configuration)).returncode == 0
+    unreadable = run("check", "-c", str(tmp_path / "absent.yaml"))
+    assert (unreadable.returncode, unreadable.stdout) == (2, "")
+    assert "there is no such file" in unreadable.stderr
+
+
+def test_serve_refuses_a_bad_configuration_with_every_problem(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(BAD)
+    refused = run("serve", OAUTH_GATEWAY_CONFIG=str(bad))
+    assert refused.returncode == 2
+    assert "audience: is missing" in refused.stderr
+    assert "no upstream nowhere" in refused.stderr
+    assert "2 problems; nothing was started" in refused.stderr
+
+
+def test_schema_is_a_json_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(json.loads(run("schema").stdout))
+
+
+def test_explain_tells_step_by_step_and_says_it_by_its_exit_status(tmp_path: Path, configuration: Path) -> None:
+    token = mint(scope="orders:read")
+    (tmp_path / "token").write_text(token + "\n")
+    allowed = run("explain", "GET", "/orders/t1?x=%2F", "-t", f"@{tmp_path}/token", "-c", str(configuration))
+    assert allowed.returncode == 0, allowed.stderr
+    steps = [line.split()[1] for line in allowed.stdout.splitlines() if line.startswith("ok ")]
+    assert steps == ["target", "route", "credential", "issuer", "key", "token", "scopes"]
+    assert f"({configuration}:10)" in allowed.stdout
+    assert "upstream gets: GET /base/orders/t1?x=%2F" in allowed.stdout
+    assert "X-Auth-Subject: u1" in allowed.stdout
+    assert token not in allowed.stdout
+    refused = run("explain", "GET", "/orders/t1", "-t", "-", "-c", str(configuration), text=mint(scope="x"))
+    assert refused.returncode == 1
+    assert "NO  scopes      scope_insufficient: the token lacks orders:read" in refused.stdout
+    assert refused.stdout.endswith("=> refused: 403 scope_insufficient\n")
+
+
+def test_explain_speaks_json_too(configuration: Path) -> None:
+    told = run("explain", "POST", "https://api.example.com/orders/t1", "--json", "-c", str(configuration))
+    document = json.loads(told.stdout)
+    assert (document["allowed"], document["status"], document["reason"]) == (False, 405, "method_not_allowed")
+    assert document["upstream_request"] is None
+    assert [step["ok"] for step in document["steps"]] == [True, False]
+    good = run("explain", "GET", "/orders/t1", "-t", mint(scope="orders:read"), "--json", "-c", str(configuration))
+    sent = json.loads(good.stdout)["upstream_request"]
+    assert (sent["method"], sent["target"]) == ("GET", "/base/orders/t1")
+    assert ["X-Auth-Scopes", "orders:read"] in sent["headers"]
+
+
+@pytest.mark.parametrize("url", ["/a b", "/%zz", "http://u@h/", "/ä", "//", "/a#b"])
+def test_explain_takes_any_address(configuration: Path, url: str) -> None:
+    told = run("explain", "GET", url, "-c", str(configuration))
+    assert told.returncode == 1
+    assert "Traceback" not in told.stderr
+
+
+@pytest.mark.parametrize("option", [("-t", "@/nowhere"), ("-H", "no colon"), ("-c", "/nowhere")])
+def test_explain_says_what_is_wrong_with_its_options(configuration: Path, option: tuple[str, str]) -> None:
+    told = run("explain", "GET", "/", "-c", str(configuration), *option)
+    assert told.returncode in (1, 2)
+    assert told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_a_served_gateway_is_healthy_logs_requests_and_ends_cleanly(tmp_path: Path) -> None:
+    issuer = {"issuer": ISSUER, "audience": AUDIENCE, "jwks": json.loads(public_jwks())}
+    route = {"name": "hello", "path": "/hello", "respond": {"body": "hi"}, "require": {"scopes": ["s"]}}
+    with serving(tmp_path, free_port(), free_port(), {"issuers": {"corp": issuer}, "routes": [route]}) as gateway:
+        token = mint(scope="s")
+        assert gateway.ask("/hello?secret=CANARY", token)[0] == 200
+        assert gateway.ask("/hello")[0] == 401
+        assert run("health", f"http://127.0.0.1:{gateway.admin_port}/readyz").returncode == 0
+        assert run("health", f"127.0.0.1:{gateway.admin_port}").returncode == 0
+        assert run("health", f"http://127.0.0.1:{free_port()}").returncode == 1
+        assert run("health", "nonsense://").returncode == 1
+        metrics = gateway.admin("/metrics")[1]
+        assert 'gateway_requests_total{method="GET",route="hello",status="200"} 1.0' in metrics
+        assert 'reason="token_missing"' in metrics
+        assert gateway.admin("/healthz")[0] == gateway.admin("/livez")[0] == 200
+        gateway.process.send_signal(signal.SIGHUP)
+    lines = [json.loads(line) for line in gateway.log.splitlines() if '"request"' in line]
+    assert [(line["status"], line["decision"], line["reason"], line["sub"]) for line in lines] == [
+        (200, "allow", None, "u1"),
+        (401, "refuse", "token_missing", None),
+    ]
+    for secret in (token, "CANARY"):
+        assert secret not in gateway.log
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path, configuration: Path) -> None:
+    port = free_port()
+    text = f"listen: 127.0.0.1:{port}\nadmin: {{listen: '127.0.0.1:{port}'}}\n"
+    configuration.write_text(text.replace(f"{port}'", f"{free_port()}'") + configuration.read_text())
+    with serving(tmp_path, port, free_port(), {"routes": [{"path": "/x", "public": True, "respond": {}}]}):
+        refused = run("serve", "-c", str(configuration))
+    assert refused.returncode == 1
+    assert f"127.0.0.1:{port}: Address already in use; another program listens there" in refused.stderr
+
+
+def test_the_demo_gives_the_answers_it_promises() -> None:
+    told = run("demo", "--once", "--port", "0")
+    assert told.returncode == 0, told.stdout + told.stderr
+    for line in ("no token: 401", "good token: 200", "missing scope: 403", "expired token: 401", "wrong tenant: 403"):
+        assert f"{line}, expected" in told.stdout
+    assert told.stdout.count("=> ") == 7
+
+
+def test_the_lines_of_the_demo_can_be_pasted(tmp_path: Path) -> None:
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("curl is not installed")
+    output = tmp_path / "demo.txt"
+    with output.open("wb") as file:
+        command = [sys.executable, "-u", "-m", "gateway", "demo", "--port", "0"]
+        demo = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+    try:
+        for _ in range(200):
+            if "Ctrl-C ends" in output.read_text():
+                break
+            with pytest.raises(subprocess.TimeoutExpired):
+                demo.wait(0.05)
+        text = output.read_text()
+        variables = "\n".join(re.findall(r"^[A-Z]+='.+'$", text, re.MULTILINE))
+        titles = re.findall(r"^# .+: (\d+)\n(curl .+)$", text, re.MULTILINE)
+        assert len(titles) == 7
+        for status, line in titles:
+            shell = subprocess.run(["sh", "-c", f"{variables}\n{line}"], capture_output=True, timeout=10, check=True)
+            assert f"HTTP/1.1 {status} ".encode() in shell.stdout
+        (fetch,) = re.findall(r"^curl -s -u .+$", text, re.MULTILINE)
+        answer = subprocess.run(["sh", "-c", fetch], capture_output=True, timeout=10, check=True)
+        assert json.loads(answer.stdout)["token_type"] == "Bearer"
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(10) == 0
+    finally:
+        demo.kill()
+        demo.wait()

@@ -1,0 +1,164 @@
+"""The development authorization server over HTTP: tokens for those who may have them, RFC errors for the rest."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote_plus
+
+import aiohttp
+import pytest
+
+from gateway.devauth.clients import Client
+from gateway.devauth.server import DevelopmentServer
+from gateway.oauth import jwt
+from gateway.oauth.keys import from_jwks
+
+SECRET = "a:b%c+d é/"
+SERVICE = Client("svc", SECRET, frozenset({"read", "write"}), "orders-api", lifetime=60, claims={"tenant": "t1"})
+OTHER = Client("other", "other-secret", frozenset({"read"}), "orders-api")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[DevelopmentServer]:
+    running = DevelopmentServer([SERVICE, OTHER])
+    await running.start()
+    yield running
+    await running.stop()
+
+
+def basic(client_id: str = "svc", secret: str = SECRET) -> dict[str, str]:
+    """client_secret_basic: both parts form-encoded before base64 (RFC 6749 §2.3.1)."""
+    pair = f"{quote_plus(client_id)}:{quote_plus(secret)}".encode()
+    return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+
+
+async def post(
+    server: DevelopmentServer, path: str, form: Any, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, Any]]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{server.issuer}{path}", data=form, headers=headers) as answer,
+    ):
+        assert answer.headers["Cache-Control"] == "no-store"
+        return answer.status, await answer.json(content_type=None)
+
+
+async def get(server: DevelopmentServer, path: str) -> dict[str, Any]:
+    async with aiohttp.ClientSession() as session, session.get(f"{server.issuer}{path}") as answer:
+        document: dict[str, Any] = await answer.json()
+        return document
+
+
+async def token_for(server: DevelopmentServer, **form: str) -> str:
+    status, body = await post(server, "/token", {"grant_type": "client_credentials", **form}, basic())
+    assert status == 200
+    token: str = body["access_token"]
+    return token
+
+
+@pytest.mark.parametrize("scope", ["read", "read write", None])
+async def test_a_client_gets_an_access_token_that_the_gateway_verifies(
+    server: DevelopmentServer, scope: str | None
+) -> None:
+    token = await token_for(server, **({"scope": scope} if scope else {}))
+    keys = from_jwks(await get(server, "/jwks"))
+    rules = jwt.TokenRules("dev", server.issuer, frozenset({"orders-api"}), frozenset({"RS256"}), token_type="at+jwt")
+    parsed = jwt.parse(token.encode())
+    verified = jwt.verify(parsed, rules, keys, parsed.claims["iat"])
+    assert verified.scopes == set((scope or "read write").split(" "))
+    assert (verified.subject, verified.client_id, verified.claims["tenant"]) == ("svc", "svc", "t1")
+    assert verified.claims["exp"] - verified.claims["iat"] == 60
+
+
+async def test_the_secret_may_also_stand_in_the_body(server: DevelopmentServer) -> None:
+    form = {"grant_type": "client_credentials", "client_id": "svc", "client_secret": SECRET}
+    assert (await post(server, "/token", form))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("form", "headers", "status", "error"),
+    [
+        ({"grant_type": "client_credentials"}, {}, 401, "invalid_client"),
+        ({"grant_type": "client_credentials"}, basic(secret="wrong"), 401, "invalid_client"),
+        ({"grant_type": "client_credentials"}, basic("nobody"), 401, "invalid_client"),
+        ({"grant_type": "client_credentials"}, {"Authorization": "Basic %%%"}, 401, "invalid_client"),
+        ({"grant_type": "client_credentials", "scope": "admin"}, basic(), 400, "invalid_scope"),
+        ({"grant_type": "client_credentials", "scope": "read admin"}, basic(), 400, "invalid_scope"),
+        ({"grant_type": "password", "username": "a", "password": "b"}, basic(), 400, "unsupported_grant_type"),
+        ({"grant_type": "implicit"}, basic(), 400, "unsupported_grant_type"),
+        ({}, basic(), 400, None),
+        ([("grant_type", "client_credentials"), ("grant_type", "x")], basic(), 400, "invalid_request"),
+        (b"\xff=\xff", basic() | {"Content-Type": "application/x-www-form-urlencoded"}, 400, None),
+        (
+            b'{"grant_type": "client_credentials"}',
+            basic() | {"Content-Type": "application/json"},
+            400,
+            "invalid_request",
+        ),
+        (b"x" * 100_000, basic() | {"Content-Type": "application/x-www-form-urlencoded"}, 413, "invalid_request"),
+    ],
+)
+async def test_whoever_may_not_have_a_token_gets_the_error_of_the_rfc(
+    server: DevelopmentServer, form: Any, headers: dict[str, str], status: int, error: str | None
+) -> None:
+    got, body = await post(server, "/token", form, headers)
+    assert got == status
+    assert body["error"] == error or error is None
+    assert "Traceback" not in str(body)
+
+
+async def test_introspection_tells_until_the_token_is_revoked(server: DevelopmentServer) -> None:
+    token = await token_for(server, scope="read")
+    status, body = await post(server, "/introspect", {"token": token}, basic("other", "other-secret"))
+    assert (status, body["active"], body["scope"], body["iss"]) == (200, True, "read", server.issuer)
+    assert (await post(server, "/introspect", {"token": "unknown"}, basic()))[1] == {"active": False}
+    assert (await post(server, "/introspect", {"token": token}))[0] == 401
+    assert (await post(server, "/introspect", {}, basic()))[0] == 400
+    assert (await post(server, "/revoke", {"token": "unknown"}, basic()))[0] == 200
+    assert (await post(server, "/revoke", {"token": token}, basic("other", "other-secret")))[0] == 400
+    assert (await post(server, "/revoke", {"token": token}, basic()))[0] == 200
+    assert (await post(server, "/introspect", {"token": token}, basic()))[1] == {"active": False}
+
+
+async def test_an_expired_token_introspects_as_inactive(server: DevelopmentServer) -> None:
+    token = server.tokens.issue(SERVICE, "read", exp=1).value
+    assert (await post(server, "/introspect", {"token": token}, basic()))[1] == {"active": False}
+
+
+async def test_a_rotated_key_stays_published_and_the_next_rotation_withdraws_it(server: DevelopmentServer) -> None:
+    first = (await get(server, "/jwks"))["keys"][0]["kid"]
+    _, body = await rotate(server)
+    assert [key["kid"] for key in (await get(server, "/jwks"))["keys"]] == [body["kid"], first]
+    await rotate(server)
+    published = await get(server, "/jwks")
+    assert first not in [key["kid"] for key in published["keys"]]
+    assert not {"d", "p", "q"} & {member for key in published["keys"] for member in key}
+
+
+async def rotate(server: DevelopmentServer) -> tuple[int, dict[str, Any]]:
+    async with aiohttp.ClientSession() as session, session.post(f"{server.issuer}/rotate-keys") as answer:
+        return answer.status, await answer.json()
+
+
+@pytest.mark.parametrize("path", ["oauth-authorization-server", "openid-configuration"])
+async def test_its_metadata_says_where_everything_is(server: DevelopmentServer, path: str) -> None:
+    metadata = await get(server, f"/.well-known/{path}")
+    assert metadata["issuer"] == server.issuer
+    for name in ("jwks_uri", "token_endpoint", "introspection_endpoint", "revocation_endpoint"):
+        assert metadata[name].startswith(f"{server.issuer}/")
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/token", 405), ("POST", "/nothing", 404)])
+async def test_other_requests_are_refused_in_the_same_form(
+    server: DevelopmentServer, method: str, path: str, status: int
+) -> None:
+    async with aiohttp.ClientSession() as session, session.request(method, f"{server.issuer}{path}") as answer:
+        assert answer.status == status
+        assert (await answer.json())["error"] == "invalid_request"
+
+
+async def test_it_listens_on_this_machine_alone() -> None:
+    with pytest.raises(ValueError, match="loopback"):
+        await DevelopmentServer([]).start("0.0.0.0")
