@@ -36,6 +36,8 @@ from gateway.upstream.inbound import Action, Inbound
 if TYPE_CHECKING:
     from gateway.config import Config
 
+_NO_PARAMETERS: Mapping[str, str] = {}
+
 OWN_PREFIX = "/_gateway"
 """Below it the gateway answers for itself, whatever the routes say."""
 
@@ -141,7 +143,9 @@ class Gateway:
         client = self.forwarding.client(request.peer, request.fields, request.scheme, target.authority)
         record.client_ip, record.host = client.ip, client.host
         match = self._match(target, client, request.method, record)
-        permit = await match.value.policy.decide(request, match.parameters, record)
+        policy = match.value.policy
+        parameters = match.parameters if policy.rules.uses_parameters else _NO_PARAMETERS
+        permit = await policy.decide(request, parameters, record)
         record.auth_seconds = self.clock() - record.started
         if record.decision is None:
             record.decision = "allow"

@@ -21,8 +21,9 @@ from gateway.app import Gateway, Route, application
 from gateway.cache.memory import BoundedCache
 from gateway.config import Config, ConfigError, Problem, load, parse
 from gateway.config.conditions import Condition, PathParameter
-from gateway.config.model import Issuer, Require, Upstream
-from gateway.config.model import Route as RouteConfig
+from gateway.config.model import Issuer, Upstream
+from gateway.config.routes import Require
+from gateway.config.routes import Route as RouteConfig
 from gateway.config.source import Path_
 from gateway.errors import GatewayError
 from gateway.http.client import Origin, Pool

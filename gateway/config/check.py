@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from gateway.config import supported
 from gateway.config.environment import nearest
-from gateway.config.model import Config, Issuer, Require, Route, RouteDefaults
+from gateway.config.model import Config, Issuer
+from gateway.config.routes import Require, Route, RouteDefaults
 from gateway.config.source import Path_
 from gateway.config.values import parameters
 

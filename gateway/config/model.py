@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
+from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema
 
-from gateway.config.conditions import ClaimCondition
+from gateway.config.block import Block, Count, Positive, Secret, as_tuple
+from gateway.config.routes import Route, RouteDefaults
 from gateway.config.values import (
     Address,
     Addresses,
     Duration,
-    HeaderName,
-    HeaderValue,
-    Hosts,
     Methods,
     Networks,
-    Paths,
-    PathTemplate,
-    Scopes,
     Size,
     Text,
     Texts,
@@ -44,26 +39,6 @@ DEFAULT_ALGORITHMS: tuple[Algorithm, ...] = (
     "ES512",
     "EdDSA",
 )
-Status = Annotated[int, Field(ge=200, le=599)]
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-
-
-def _secret(value: object) -> object:
-    return SecretStr(value) if isinstance(value, str) else value
-
-
-Secret = Annotated[SecretStr, BeforeValidator(_secret), WithJsonSchema({"type": "string"})]
-
-
-def _tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-class Block(BaseModel):
-    """What all blocks have in common: unknown keys are errors, types are not guessed, nothing changes afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
 
 
 def _audience(value: object) -> tuple[str, ...]:
@@ -190,13 +165,13 @@ class Issuer(Block):
     secret: Secret | None = Field(None, description="shared secret for HS256/384/512; 32 bytes at the least")
     algorithms: Annotated[
         tuple[Algorithm, ...],
-        BeforeValidator(_tuple),
+        BeforeValidator(as_tuple),
         Field(min_length=1),
     ] = Field(DEFAULT_ALGORITHMS, description="allowed signature algorithms")
     token_type: Literal["access", "at+jwt", "any"] = Field("access", description="which `typ` is accepted")
     leeway: Annotated[Duration, Field(le=300)] = Field(30.0, description="for exp, nbf and iat; at most 5m")
     max_lifetime: Duration = Field(0.0, description="0: any; else exp - iat must not be longer")
-    required_claims: Annotated[tuple[Text, ...], BeforeValidator(_tuple)] = Field(
+    required_claims: Annotated[tuple[Text, ...], BeforeValidator(as_tuple)] = Field(
         ("sub",), description="besides iss, aud and exp"
     )
     scope_claims: Texts = Field(("scope", "scp"), description="first one present")
@@ -228,7 +203,7 @@ class Health(Block):
     timeout: Duration = Field(2.0, description="how long to wait")
     unhealthy_after: Positive = Field(3, description="failed probes in a row")
     healthy_after: Positive = Field(2, description="good probes in a row")
-    status: Annotated[tuple[str | int, ...], BeforeValidator(_tuple)] = Field(("200-399",), description="good ones")
+    status: Annotated[tuple[str | int, ...], BeforeValidator(as_tuple)] = Field(("200-399",), description="good ones")
 
 
 class Ejection(Block):
@@ -279,106 +254,6 @@ class Upstream(Block):
         return self.url if self.url is not None else self.urls[0].url if self.urls else ""
 
 
-class Respond(Block):
-    """A fixed answer."""
-
-    status: Status = Field(200, description="its status code")
-    body: str = Field("", description="its body")
-    content_type: HeaderValue = Field("text/plain; charset=utf-8", description="of the body")
-
-
-class Require(Block):
-    """What a route asks of a token."""
-
-    issuers: Texts | None = Field(None, description="absent: any configured issuer")
-    audience: Texts | None = Field(None, description="besides the issuer's own audience rule")
-    scopes: Scopes | None = Field(None, description="all of these")
-    any_scope: Scopes | None = Field(None, description="and at least one of these")
-    claims: dict[str, ClaimCondition] = Field({}, description="all of these")
-    acr: Texts | None = Field(None, description="step-up (RFC 9470)")
-    max_auth_age: Duration | None = Field(None, description="step-up (RFC 9470)")
-    proof: Literal["none", "dpop", "mtls", "any"] = Field("none", description="sender-constrained tokens")
-    introspect: bool = Field(False, description="ask the issuer even for JWTs")
-
-
-class HeaderRules(Block):
-    """Header fields that are set or removed."""
-
-    set: dict[HeaderName, HeaderValue] = Field({}, description="set to a constant")
-    remove: Annotated[tuple[HeaderName, ...], BeforeValidator(_tuple)] = Field((), description="removed")
-
-
-class RateLimit(Block):
-    """How many requests may pass."""
-
-    requests: Positive = Field(description="how many")
-    per: Duration = Field(description="in which time")
-    by: Text = Field("client_id", description="ip, subject, client_id, issuer, claim:<name> or route")
-    burst: Positive | None = Field(None, description="bucket size")
-
-
-class Cors(Block):
-    """Cross-origin requests."""
-
-    origins: Texts = Field(description="allowed origins")
-    headers: Texts | None = Field(None, description="allowed request header fields")
-    methods: Methods | None = Field(None, description="allowed methods")
-    expose: Texts | None = Field(None, description="readable response header fields")
-    credentials: bool = Field(False, description="cookies and the like")
-    max_age: Duration = Field(600.0, description="how long a preflight is remembered")
-
-
-def _identity(value: object) -> object:
-    if isinstance(value, str) and value not in ("x-auth", "oauth2-proxy", "none"):
-        raise ValueError("must be x-auth, oauth2-proxy, none, or a block of header names and claims")
-    if not isinstance(value, str | dict):
-        raise ValueError(
-            f"must be x-auth, oauth2-proxy, none, or a block of header names and claims, not {kind(value)}"
-        )
-    return value
-
-
-class RouteDefaults(Block):
-    """Anything a route may say, for all routes that do not say it."""
-
-    name: Text | None = Field(None, description="unique; default: methods and path")
-    host: Hosts | None = Field(None, description="absent: any; *.example.com is any name below")
-    path: Paths | None = Field(None, description="{x}: one segment; ** at the end: the rest")
-    methods: Methods | None = Field(None, description="absent: any; HEAD is allowed where GET is")
-    upstream: Text | None = Field(None, description="the name of an upstream")
-    respond: Respond | None = Field(None, description="or a fixed answer")
-    public: bool = Field(False, description="no token needed, none looked at")
-    token: Literal["required", "optional"] = Field("required", description="optional: absent is fine, a bad one is not")
-    require: Require = Field(Require(), description="what the token must have")
-    enforce: bool = Field(True, description="false: decide, log and count, then forward in any case")
-    strip_prefix: PathTemplate | None = Field(None, description="not sent upstream")
-    rewrite: PathTemplate | None = Field(None, description="the path sent upstream")
-    host_header: Text = Field("upstream", description="upstream, preserve or a literal name")
-    authorization: Literal["strip", "keep"] = Field("strip", description="the client's Authorization upstream")
-    identity: Annotated[
-        Literal["x-auth", "oauth2-proxy", "none"] | dict[HeaderName, Text], BeforeValidator(_identity)
-    ] = Field("x-auth", description="header fields that tell the upstream who is asking")
-    request_headers: HeaderRules = Field(HeaderRules(), description="towards the upstream")
-    response_headers: HeaderRules = Field(HeaderRules(), description="towards the client")
-    max_body: Size | None = Field(None, description="instead of limits.request_body")
-    timeout: Duration | None = Field(None, description="instead of the upstream's response timeout")
-    rate_limit: RateLimit | None = Field(None, description="how many requests may pass")
-    cors: Cors | None = Field(None, description="cross-origin requests")
-    encoded_slash: Literal["refuse", "keep"] = Field("refuse", description="%2F in a path segment")
-    semicolon: Literal["refuse", "keep"] = Field("refuse", description="`;` in a path segment")
-
-
-class Route(RouteDefaults):
-    """Which requests go where, and who may send them."""
-
-    path: Paths = Field(description="{x}: one segment; ** at the end: the rest")
-
-    @property
-    def title(self) -> str:
-        """Its name, or else its methods and path."""
-        return self.name or " ".join(filter(None, (",".join(self.methods or ()), ",".join(self.path))))
-
-
 class Errors(Block):
     """How refusals look."""
 
@@ -403,7 +278,7 @@ class Config(Block):
     admin: Admin = Field(Admin(), description="health and metrics")
     workers: Positive | Literal["auto"] = Field(1, description="processes; auto: one per core")
     external_url: Url | None = Field(None, description="how clients see us; absent: taken from the request")
-    trusted_proxies: Annotated[Networks, BeforeValidator(_tuple)] = Field(
+    trusted_proxies: Annotated[Networks, BeforeValidator(as_tuple)] = Field(
         (), description="whose forwarding headers are believed"
     )
     limits: Limits = Field(Limits(), description="sizes and numbers")
@@ -412,7 +287,7 @@ class Config(Block):
     issuers: dict[str, Issuer] = Field({}, description="trusted authorization servers, by a short name")
     upstreams: dict[str, Upstream] = Field({}, description="services behind the gateway, by name")
     route_defaults: RouteDefaults = Field(RouteDefaults(), description="anything a route may say")
-    routes: Annotated[tuple[Route, ...], BeforeValidator(_tuple), Field(min_length=1)] = Field(
+    routes: Annotated[tuple[Route, ...], BeforeValidator(as_tuple), Field(min_length=1)] = Field(
         description="at least one"
     )
     errors: Errors = Field(Errors(), description="how refusals look")
