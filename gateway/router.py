@@ -95,22 +95,43 @@ class _Node(Generic[T]):
     leaf: _Leaf[T] | None = None
     rest: _Leaf[T] | None = None
 
-    def leaves(
-        self, segments: list[str], at: int, captured: tuple[str, ...]
-    ) -> Iterator[tuple[_Leaf[T], tuple[str, ...]]]:
-        """Every leaf the rest of the path leads to, the most specific first. Visits no node twice."""
-        if at == len(segments):
-            if self.leaf is not None:
-                yield self.leaf, captured
-        else:
+    def find(self, segments: list[str], at: int, captured: tuple[str, ...], search: _Search[T]) -> bool:
+        """Look for the most specific leaf that allows the method, at the rest of the path. Visits no node twice."""
+        if at < len(segments):
             segment = segments[at]
             literal = self.literals.get(segment)
-            if literal is not None:
-                yield from literal.leaves(segments, at + 1, captured)
-            if self.parameter is not None and segment:
-                yield from self.parameter.leaves(segments, at + 1, (*captured, segment))
-        if self.rest is not None:
-            yield self.rest, (*captured, "/".join(segments[at:]))
+            if literal is not None and literal.find(segments, at + 1, captured, search):
+                return True
+            parameter = self.parameter if segment else None
+            if parameter is not None and parameter.find(segments, at + 1, (*captured, segment), search):
+                return True
+        elif self.leaf is not None and search.tries(self.leaf, captured):
+            return True
+        return self.rest is not None and search.tries(self.rest, (*captured, "/".join(segments[at:])))
+
+
+class _Search(Generic[T]):
+    """One search for a method: what was found, or else which methods would have been."""
+
+    __slots__ = ("allowed", "captured", "entry", "is_path_known", "method")
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.entry: _Entry[T] | None = None
+        self.captured: tuple[str, ...] = ()
+        self.allowed: set[str] = set()
+        self.is_path_known = False
+
+    def tries(self, leaf: _Leaf[T], captured: tuple[str, ...]) -> bool:
+        """Whether the leaf's route may be taken; it is then `entry`."""
+        entry = leaf.find(self.method)
+        if entry is None:
+            self.is_path_known = True
+            self.allowed |= leaf.allowed()
+            return False
+        self.entry = entry
+        self.captured = captured
+        return True
 
 
 class Router(Generic[T]):
@@ -140,17 +161,13 @@ class Router(Generic[T]):
     def match(self, host: str, path: str, method: str) -> Match[T]:
         """The most specific route for a canonical path. Raises `GatewayError`: route_not_found, method_not_allowed."""
         segments = path[1:].split("/")
-        allowed: set[str] = set()
-        is_path_known = False
+        search: _Search[T] = _Search(method)
         for root in self._serving(host):
-            for leaf, captured in root.leaves(segments, 0, ()):
-                entry = leaf.find(method)
-                if entry is not None:
-                    return Match(entry.pattern.value, _named(entry.names, captured))
-                is_path_known = True
-                allowed |= leaf.allowed()
-        if is_path_known:
-            raise GatewayError(errors.METHOD_NOT_ALLOWED, f"{method} on a known path", allow=tuple(sorted(allowed)))
+            if root.find(segments, 0, (), search) and search.entry is not None:
+                return Match(search.entry.pattern.value, _named(search.entry.names, search.captured))
+        if search.is_path_known:
+            allowed = tuple(sorted(search.allowed))
+            raise GatewayError(errors.METHOD_NOT_ALLOWED, f"{method} on a known path", allow=allowed)
         raise GatewayError(errors.ROUTE_NOT_FOUND, "no route has this host and path")
 
     def serves(self, host: str) -> bool:

@@ -34,7 +34,19 @@ class Policy:
     async def decide(self, request: Request, parameters: Parameters, record: RequestRecord) -> Permit:
         """A `Permit`, or the `GatewayError` of the first check that fails. In shadow mode always a `Permit`."""
         try:
-            return await self._decide(request, parameters, record)
+            if self.is_public:
+                record.note("public", True, "the route is public: no token is looked at")
+                return rules.permit_anonymous()
+            credential = find_credential(request.fields)
+            if credential is None:
+                return self._without_credential(record)
+            record.note("credential", True, f"one {credential.scheme} token")
+            if self.notes_fingerprint:
+                record.token_id = hashlib.sha256(credential.value).hexdigest()[:16]
+            verified = await self.verifier.verify(credential, record)
+            self._remember(verified, record)
+            check_binding(credential, verified.token)
+            return self._apply_rules(verified, parameters, record)
         except GatewayError as error:
             if self.is_enforced:
                 raise
@@ -43,21 +55,6 @@ class Policy:
             record.scopes_missing = error.scopes_missing
             record.note("shadow", False, f"{error.reason.name}: {error.evidence}; enforce is false, so it passes")
             return rules.permit_in_shadow(record.token)
-
-    async def _decide(self, request: Request, parameters: Parameters, record: RequestRecord) -> Permit:
-        if self.is_public:
-            record.note("public", True, "the route is public: no token is looked at")
-            return rules.permit_anonymous()
-        credential = find_credential(request.fields)
-        if credential is None:
-            return self._without_credential(record)
-        record.note("credential", True, f"one {credential.scheme} token")
-        if self.notes_fingerprint:
-            record.token_id = hashlib.sha256(credential.value).hexdigest()[:16]
-        verified = await self.verifier.verify(credential, record)
-        self._remember(verified, record)
-        check_binding(credential, verified.token)
-        return self._apply_rules(verified, parameters, record)
 
     def _without_credential(self, record: RequestRecord) -> Permit:
         if not self.is_token_optional:

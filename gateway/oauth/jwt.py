@@ -82,7 +82,14 @@ def verify(token: UnverifiedToken, rules: TokenRules, keys: KeySet, now: float) 
     _check_audience(token.claims, rules)
     _check_required(token.claims, rules)
     _check_type(token, rules)
-    return Token(rules.name, token.claims, _scopes(token.claims, rules), expires_at, key_id)
+    claims = token.claims
+    client_id = _text(claims.get("client_id")) or _text(claims.get("azp"))
+    scopes = _scopes(claims, rules)
+    return Token(rules.name, claims, scopes, expires_at, key_id, _text(claims.get("sub")), client_id)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _check_signature(token: UnverifiedToken, rules: TokenRules, keys: KeySet) -> str:

@@ -30,19 +30,10 @@ class Token:
     key_id: str = ""
     """`kid` of the key that verified it, for `explain`."""
 
-    @property
-    def subject(self) -> str | None:
-        """`sub` (RFC 7519 §4.1.2)."""
-        return _text(self.claims.get("sub"))
-
-    @property
-    def client_id(self) -> str | None:
-        """`client_id` (RFC 9068 §2.2), or `azp` where the issuer has only that."""
-        return _text(self.claims.get("client_id")) or _text(self.claims.get("azp"))
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    subject: str | None = None
+    """`sub` (RFC 7519 §4.1.2)."""
+    client_id: str | None = None
+    """`client_id` (RFC 9068 §2.2), or `azp` where the issuer has only that."""
 
 
 def find_claim(claims: Mapping[str, Any], name: str) -> Any:

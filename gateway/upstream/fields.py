@@ -12,6 +12,9 @@ from gateway.http.headers import HOP_BY_HOP, fold, nominated
 from gateway.http.message import Field, Fields
 
 _TABLE_SIZE = 512
+_PASSES, _ENDS, _NOMINATES = "passes", "ends here", "nominates others"
+# Connection fields that nominate nothing.
+_USUAL = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})
 
 # Consumed or rewritten by the gateway itself; in every spelling, for a WSGI upstream folds `X_Forwarded_For` and
 # `X-Forwarded-For` (and `Content_Length`!) into one variable.
@@ -39,19 +42,31 @@ class PassingFields:
     def __init__(self, dropped: Iterable[bytes], *, protected: frozenset[bytes] = PROTECTED) -> None:
         self._dropped = frozenset(dropped) | HOP_BY_HOP
         self._protected = protected
-        self._passes: dict[bytes, bool] = {}
+        self._verdicts: dict[bytes, str] = {}
 
-    def of(self, fields: Iterable[Field], connection: Sequence[bytes]) -> list[Field]:
-        """The fields that pass, in order and as spelled. `connection` are the values of the Connection fields."""
-        passes = self._passes
-        kept = [field for field in fields if (passes[field[0]] if field[0] in passes else self._decide(field[0]))]
-        gone = nominated(connection) - self._protected if connection else ()
-        return [field for field in kept if field[0].lower() not in gone] if gone else kept
+    def of(self, fields: Iterable[Field]) -> list[Field]:
+        """The fields that pass, in order and as spelled, without those that a Connection field nominates."""
+        verdicts = self._verdicts
+        kept: list[Field] = []
+        nominations: list[bytes] = []
+        for field in fields:
+            verdict = verdicts.get(field[0])
+            if verdict is None:
+                verdict = self._decide(field[0])
+            if verdict is _PASSES:
+                kept.append(field)
+            elif verdict is _NOMINATES and field[1] not in _USUAL:
+                nominations.append(field[1])
+        if not nominations:
+            return kept
+        gone = nominated(nominations) - self._protected
+        return [field for field in kept if field[0].lower() not in gone]
 
-    def _decide(self, name: bytes) -> bool:
-        verdict = fold(name) not in self._dropped
-        if len(self._passes) < _TABLE_SIZE:
-            self._passes[name] = verdict
+    def _decide(self, name: bytes) -> str:
+        folded = fold(name)
+        verdict = _NOMINATES if folded == b"connection" else _ENDS if folded in self._dropped else _PASSES
+        if len(self._verdicts) < _TABLE_SIZE:
+            self._verdicts[name] = verdict
         return verdict
 
 
@@ -77,7 +92,7 @@ class RequestFields:
 
     def lines(self, fields: Fields) -> bytes:
         """The header lines that go upstream, framing, identity and forwarding fields aside."""
-        return lines(self._passing.of(fields.raw, fields.values(b"connection"))) + self._added
+        return lines(self._passing.of(fields.raw)) + self._added
 
 
 class ResponseFields:
@@ -90,8 +105,7 @@ class ResponseFields:
 
     def of(self, fields: Sequence[Field]) -> list[Field]:
         """The fields that go to the client."""
-        connection = [value for name, value in fields if name.lower() == b"connection"]
-        return self._passing.of(fields, connection) + self._added
+        return self._passing.of(fields) + self._added
 
 
 def lines(fields: Iterable[Field]) -> bytes:
