@@ -22,6 +22,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from benchmarks.measure import LoadError, Result, Sample, load
 from benchmarks.servers import Server, StartError, gateway, plain_proxy, upstream
+from gateway import __version__
 
 
 def write_keys(path: Path) -> str:
@@ -103,12 +104,13 @@ def version_of(package: str) -> str:
 
 def circumstances(connections: int, rounds: int, seconds: int) -> str:
     """Machine, date and versions: without them the figures mean nothing."""
-    packages = ", ".join(f"{name} {version_of(name)}" for name in ("oauth-gateway", "uvloop", "httptools", "aiohttp"))
+    packages = ", ".join(f"{name} {version_of(name)}" for name in ("uvloop", "httptools", "aiohttp"))
     today = datetime.datetime.now(datetime.UTC).date()
     wrk = " ".join(first_line("wrk", "-v").split()[:2])
     return (
         f"{today}, {processor()}, {os.cpu_count()} cores, Linux {platform.release()}\n"
-        f"Python {platform.python_version()}, {packages}; {first_line('nginx', '-v')}; {wrk}\n"
+        f"oauth-gateway {__version__}, Python {platform.python_version()}, {packages}; "
+        f"{first_line('nginx', '-v')}; {wrk}\n"
         f"One core for what is measured, one for wrk and the upstream; small GET, {connections} connections, one valid "
         f"RS256 token, one scope; median of {rounds} rounds of {seconds} s in turns"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,4 +71,4 @@ def request(method: str, target: str, *headers: str, host: str | None = "api.exa
 
 def statuses(raw: bytes) -> Sequence[int]:
     """The status codes of all responses in a byte stream."""
-    return [int(part[:3]) for part in raw.split(b"HTTP/1.1 ")[1:]]
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", raw)]

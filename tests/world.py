@@ -1,4 +1,4 @@
-"""A gateway in front of a scripted upstream, both on real sockets, with an issuer whose keys stand in the configuration."""
+"""A gateway in front of a scripted upstream, both on real sockets; the issuer's keys stand in the configuration."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from .connection import BUFFER_SIZE, Connection, Disconnected, ResponseTimeout
-from .response_parser import Interim, ResponseInvalid
-from .upstream_response import IdleTimeout, UpstreamResponse
+from gateway.http.connection import BUFFER_SIZE, Connection, Disconnected, ResponseTimeout
+from gateway.http.response_parser import Interim, ResponseInvalid
+from gateway.http.upstream_response import IdleTimeout, UpstreamResponse
 
 __all__ = [
     "ConnectFailed",

@@ -13,9 +13,9 @@ from collections.abc import AsyncIterable, Callable
 from math import inf
 from typing import Final, Protocol, cast
 
-from .message import Truncated
-from .response_parser import Interim, ResponseInvalid, ResponseParser
-from .upstream_response import IdleTimeout, UpstreamResponse
+from gateway.http.message import Truncated
+from gateway.http.response_parser import Interim, ResponseInvalid, ResponseParser
+from gateway.http.upstream_response import IdleTimeout, UpstreamResponse
 
 BUFFER_SIZE: Final = 64 * 1024
 """Bytes read at once, kept unread for one response, and kept unsent for one request: about 192 KiB in all."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from .message import Field
+from gateway.http.message import Field
 
 HEAD_SIZE: Final = 64 * 1024
 """Bytes of a response head, its interim responses included, and of what stands between two pieces of a body."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from .message import Field, Truncated
-from .response_parser import ResponseParser
+from gateway.http.message import Field, Truncated
+from gateway.http.response_parser import ResponseParser
 
 
 class IdleTimeout(Truncated):
