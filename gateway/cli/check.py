@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from gateway import build
 from gateway.cli.configuration import config_option
-from gateway.config import ConfigError, ConfigUnreadable, load
+from gateway.config import Config, ConfigError, ConfigUnreadable, Problem, load
+from gateway.http.client import ConnectFailed, ConnectTimeout
 
 
 @click.command("check")
 @config_option
-def command(config_path: Path | None) -> None:
+@click.option("--online", is_flag=True, help="Also ask the issuers for their keys and connect to the upstreams.")
+def command(config_path: Path | None, online: bool) -> None:
     """Print every problem as file:line:column: path: message. Exit status: 0 none, 1 problems, 2 unreadable."""
+    problems: Sequence[Problem]
     try:
         config = load(config_path)
         problems = build.problems(config)
+        if online and not problems:
+            problems = asyncio.run(_unreachable(config))
     except ConfigUnreadable as error:
         click.echo(error, err=True)
         sys.exit(2)
@@ -30,3 +37,26 @@ def command(config_path: Path | None) -> None:
         sys.exit(1)
     routes = f"{len(config.routes)} route{'s' if len(config.routes) != 1 else ''}"
     click.echo(f"no problems: {routes}, issuers: {', '.join(config.issuers) or 'none'}")
+
+
+async def _unreachable(config: Config) -> list[Problem]:
+    """The issuers whose keys can't be had, and the upstreams that take no connection."""
+    gateway = build.build(config)
+    await gateway.start()
+    found: list[Problem] = []
+    try:
+        await gateway.wait_for_keys(
+            timeout=max((issuer.keys.timeout for issuer in config.issuers.values()), default=1) * 4
+        )
+        for name, source in gateway.key_sources.items():
+            if source.fetched_at is None:
+                reasons = ", ".join(source.results) or "timeout"
+                found.append(config.places.problem(("issuers", name), f"its keys can't be had: {reasons}"))
+        for name, pool in gateway.pools.items():
+            try:
+                await pool.try_connection()
+            except (ConnectFailed, ConnectTimeout) as problem:
+                found.append(config.places.problem(("upstreams", name), f"takes no connection: {problem}"))
+    finally:
+        await gateway.close()
+    return found

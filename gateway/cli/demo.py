@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import shlex
+import shutil
 import signal
 import socket
 import sys
@@ -35,6 +38,8 @@ def command(port: int | None, once: bool) -> None:
     logs.configure("warning", "text")
     try:
         sys.exit(asyncio.run(_demo(port, once)))
+    except BrokenPipeError:
+        raise  # whoever read the output has enough: click ends quietly
     except OSError as problem:
         raise click.ClickException(f"cannot listen: {problem.strerror or problem}. Try --port 0.") from None
 
@@ -55,18 +60,25 @@ class Demo:
 
 
 async def _demo(port: int | None, once: bool) -> int:
-    with tempfile.TemporaryDirectory(prefix="oauth-gateway-demo-") as folder:
-        async with _running(_free_port() if port == 0 else port, Path(folder)) as demo:
-            if once:
-                return await _try_all(demo)
-            await _present(demo)
-            await _until_told()
-            click.echo("\nended")
-            return 0
+    """Run until a signal comes; from the first moment on, so that nothing is left behind. Returns the exit status."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        with tempfile.TemporaryDirectory(prefix="oauth-gateway-demo-") as folder:
+            async with _running(_usual_or_free_port() if port is None else port, Path(folder)) as demo:
+                if once:
+                    return await _try_all(demo)
+                await _present(demo)
+                await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        click.echo("\nended")
+    return 1 if once else 0
 
 
 @contextlib.asynccontextmanager
-async def _running(port: int | None, folder: Path) -> AsyncIterator[Demo]:
+async def _running(port: int, folder: Path) -> AsyncIterator[Demo]:
     async with contextlib.AsyncExitStack() as stack:
         server = DevelopmentServer([SERVICE])
         await server.start()
@@ -76,18 +88,15 @@ async def _running(port: int | None, folder: Path) -> AsyncIterator[Demo]:
         stack.push_async_callback(api.cleanup)
         await web.TCPSite(api, "127.0.0.1", 0).start()
         path = folder / "gateway.yaml"
-        path.write_text(
-            CONFIGURATION.format(
-                path=path,
-                port=_usual_or_free_port() if port is None else port,
-                admin_port=_free_port(),
-                issuer=server.issuer,
-                upstream=f"http://127.0.0.1:{api.addresses[0][1]}",
-            )
-        )
+        upstream = f"http://127.0.0.1:{api.addresses[0][1]}"
+        text = functools.partial(CONFIGURATION.format, path=path, issuer=server.issuer, upstream=upstream)
+        admin_port = _free_port()
+        path.write_text(text(port=port, admin_port=admin_port))
         worker = Worker(load(path, {}))
         stack.push_async_callback(worker.stop)
         await worker.start()
+        # For whoever reads the file: the port that became of 0.
+        path.write_text(text(port=worker.addresses[0].rpartition(":")[2], admin_port=admin_port))
         await worker.gateway.wait_for_keys(timeout=10)
         yield Demo(server.issuer, f"http://{worker.addresses[0]}", path, worker, tokens(server))
 
@@ -108,11 +117,14 @@ Paste these first, then any of the requests below (in another terminal):
     click.echo("\nA token of your own, by client credentials:\n")
     click.echo(curl_for_a_token(demo.issuer))
     for scenario in SCENARIOS:
-        click.echo(f"\n# {scenario.title}: {scenario.status}")
+        click.secho(f"\n# {scenario.title}: {scenario.status}", bold=True)
         click.echo(scenario.curl(demo.origin))
         for line in await _explained(demo, scenario):
-            click.echo(f"#   {line}")
-    click.echo(f'\nWhy? oauth-gateway explain GET /orders/acme -t "$GOOD" -c {demo.configuration}')
+            click.secho(f"#   {line}", dim=True)
+    program, configuration = _program(), shlex.quote(str(demo.configuration))
+    click.echo("\nAsk the gateway itself why, or whether its configuration is sound:\n")
+    click.echo(f'{program} explain GET /orders/acme -t "$GOOD" -c {configuration}')
+    click.echo(f"{program} check -c {configuration}\n")
     click.echo("Ctrl-C ends the demo.")
 
 
@@ -129,7 +141,9 @@ async def _try_all(demo: Demo) -> int:
         for scenario in SCENARIOS:
             token = demo.token_of(scenario)
             headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
-            async with session.request(scenario.method, f"{demo.origin}{scenario.path}", headers=headers) as answer:
+            async with session.request(
+                scenario.method, f"{demo.origin}{scenario.path}", headers=headers, data=scenario.body
+            ) as answer:
                 as_expected = as_expected and answer.status == scenario.status
                 click.echo(f"{scenario.title}: {answer.status}, expected {scenario.status}")
             for line in await _explained(demo, scenario):
@@ -138,11 +152,12 @@ async def _try_all(demo: Demo) -> int:
     return 0 if as_expected else 1
 
 
-async def _until_told() -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()
+def _program() -> str:
+    """How a shell finds this command: an environment that is not activated is not on its path."""
+    if shutil.which("oauth-gateway") is not None:
+        return "oauth-gateway"
+    beside = Path(sys.executable).with_name("oauth-gateway")
+    return shlex.quote(str(beside)) if beside.exists() else f"{shlex.quote(sys.executable)} -m gateway"
 
 
 def _usual_or_free_port() -> int:
@@ -150,7 +165,7 @@ def _usual_or_free_port() -> int:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", _USUAL_PORT))
         return _USUAL_PORT
-    return _free_port()
+    return 0
 
 
 def _free_port() -> int:

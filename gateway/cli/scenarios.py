@@ -66,9 +66,14 @@ class Scenario:
     variable: str | None
     status: int
 
+    @property
+    def body(self) -> str | None:
+        """What is sent: the item to order, or None."""
+        return "hammer" if self.method == "POST" else None
+
     def curl(self, origin: str) -> str:
         """A line for any shell."""
-        method = f" -X {self.method} -d hammer" if self.method != "GET" else ""
+        method = f" -X {self.method} -d {self.body}" if self.body is not None else ""
         token = f' -H "Authorization: Bearer ${self.variable}"' if self.variable is not None else ""
         return f"curl -i{method}{token} {origin}{self.path}"
 

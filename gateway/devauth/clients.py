@@ -28,7 +28,7 @@ class Client(ClientMixin):  # type: ignore[misc]  # authlib has no types
 
     def get_allowed_scope(self, scope: str | None) -> str:
         """What is granted: the scopes asked for, or all of the client's (RFC 6749 §3.3)."""
-        return scope or " ".join(sorted(self.scopes))
+        return " ".join(sorted(set((scope or "").split()) or self.scopes))
 
     def check_client_secret(self, client_secret: str) -> bool:
         """Compare in constant time; as bytes, since texts beyond ASCII can't be."""

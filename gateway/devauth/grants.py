@@ -7,7 +7,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
-from authlib.oauth2.rfc6749 import AuthorizationServer, InvalidScopeError, OAuth2Request
+from authlib.oauth2.rfc6749 import (
+    AuthorizationServer,
+    InvalidClientError,
+    InvalidRequestError,
+    InvalidScopeError,
+    OAuth2Error,
+    OAuth2Request,
+)
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from authlib.oauth2.rfc7009 import RevocationEndpoint
@@ -26,7 +33,7 @@ class FormRequest(OAuth2Request):  # type: ignore[misc]  # authlib has no types
 
     def __init__(self, form: Mapping[str, str], headers: Mapping[str, str]) -> None:
         # authlib refuses plain http, which is right everywhere but here: this server listens on loopback alone.
-        super().__init__("POST", "https://localhost/", headers=dict(headers))
+        super().__init__("POST", "https://localhost/", headers=headers)
         self._form = dict(form)
         self.payload = BasicOAuth2Payload(self._form)
 
@@ -89,11 +96,29 @@ class Grants(AuthorizationServer):  # type: ignore[misc]
 
     def token(self, form: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
         """The token endpoint (RFC 6749 §3.2)."""
-        return self.create_token_response(FormRequest(form, headers))  # type: ignore[no-any-return]
+        request = FormRequest(form, headers)
+        if "grant_type" not in form:
+            return self._refusal(request, InvalidRequestError("grant_type is missing"))
+        return self.create_token_response(request)  # type: ignore[no-any-return]
 
     def endpoint(self, name: str, form: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
         """The endpoint of that name: `introspection` (RFC 7662) or `revocation` (RFC 7009)."""
-        return self.create_endpoint_response(name, FormRequest(form, headers))  # type: ignore[no-any-return]
+        # There is one type of token, so the hint may be ignored (RFC 7009 §2.1); authlib answers 401 to a strange one.
+        told = {parameter: value for parameter, value in form.items() if parameter != "token_type_hint"}
+        return self.create_endpoint_response(name, FormRequest(told, headers))  # type: ignore[no-any-return]
+
+    def authenticate_client(self, request: FormRequest, methods: list[str], endpoint: str = "token") -> Client:
+        """The client, by one method of `methods` and no second one (RFC 6749 §2.3). Raises `OAuth2Error`."""
+        if "Authorization" in request.headers and "client_secret" in request.form:
+            raise InvalidRequestError("the client authenticates in two ways")
+        try:
+            client: Client = super().authenticate_client(request, methods, endpoint)
+        except InvalidClientError:
+            # One answer, whether the client or its secret is unknown (RFC 6749 §5.2).
+            raise InvalidClientError("client_id or client_secret is wrong", status_code=401) from None
+        if request.form.get("client_id", client.client_id) != client.client_id:
+            raise InvalidRequestError("client_id is not that of the authenticated client")
+        return client
 
     def query_client(self, client_id: str) -> Client | None:
         """The client of that id, as authlib asks for it."""
@@ -112,6 +137,9 @@ class Grants(AuthorizationServer):  # type: ignore[misc]
     def handle_response(self, status: int, body: dict[str, Any], headers: list[tuple[str, str]]) -> Answer:
         """Left to `server`, which speaks HTTP."""
         return status, body, headers
+
+    def _refusal(self, request: FormRequest, error: OAuth2Error) -> Answer:
+        return self.handle_error_response(request, error)  # type: ignore[no-any-return]
 
     def _bearer_token(self, *, client: Client, scope: str | None = None, **_: Any) -> dict[str, Any]:
         token = self.tokens.issue(client, client.get_allowed_scope(scope))

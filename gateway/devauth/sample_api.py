@@ -25,7 +25,9 @@ def make_sample_api() -> web.Application:
         return web.json_response({"orders": orders.get(request.match_info["tenant"], []), "caller": _caller(request)})
 
     async def write(request: web.Request) -> web.Response:
-        order = {"id": next(numbers), "item": (await request.text())[:100]}
+        # Not request.text(): that trusts the charset a client names, and fails on one that does not exist.
+        item = (await request.read()).decode("utf-8", "replace")
+        order = {"id": next(numbers), "item": item[:100]}
         tenant = orders.setdefault(request.match_info["tenant"], [])
         tenant.append(order)
         del tenant[:-_MAX_ORDERS]

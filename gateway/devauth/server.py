@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,9 +11,8 @@ from aiohttp import web
 
 from gateway.devauth.clients import Client
 from gateway.devauth.grants import Answer, Grants
-from gateway.devauth.keys import SigningKeys
+from gateway.devauth.keys import Algorithm, SigningKeys
 from gateway.devauth.tokens import AccessTokens
-from gateway.oauth.client import is_loopback
 
 _MAX_FORM = 64 * 1024
 _NEVER_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -20,24 +21,27 @@ _NEVER_STORED = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 class DevelopmentServer:
     """An issuer at `http://127.0.0.1:<port>` for this machine alone: no TLS, secrets in plain sight."""
 
-    def __init__(self, clients: Iterable[Client]) -> None:
+    def __init__(self, clients: Iterable[Client], algorithm: Algorithm = "RS256") -> None:
         self._clients = tuple(clients)
-        self._keys = SigningKeys()
+        self._keys = SigningKeys(algorithm)
         self._runner: web.AppRunner | None = None
         self.issuer = ""
         self.tokens: AccessTokens
         self._grants: Grants
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen; port 0 takes a free one. Raises ValueError beyond loopback, OSError when the port is taken."""
-        if not is_loopback(host):
-            raise ValueError("the development authorization server listens on loopback alone")
-        self._runner = web.AppRunner(self._application(), access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
-        self.issuer = f"http://{host}:{self._runner.addresses[0][1]}"
+        """Listen; port 0 takes a free one. Raises ValueError beyond loopback, OSError when the port is taken.
+
+        `host` is an address: what a name leads to is for others to say.
+        """
+        listener = _listener(host, port)
+        self.issuer = _origin(listener)
+        # Whoever connects from here on waits in the backlog until everything is there.
         self.tokens = AccessTokens(self.issuer, self._keys)
         self._grants = Grants(self._clients, self.tokens)
+        self._runner = web.AppRunner(self._application(), access_log=None)
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener).start()
 
     async def stop(self) -> None:
         """Close the port."""
@@ -91,7 +95,19 @@ class DevelopmentServer:
         return _response(self._grants.endpoint("revocation", await _form(request), request.headers))
 
     async def _rotate_keys(self, _: web.Request) -> web.Response:
-        return web.json_response({"kid": self._keys.rotate()})
+        return web.json_response({"kid": self._keys.rotate()}, headers=_NEVER_STORED)
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    address = ipaddress.ip_address(host)
+    if not address.is_loopback:
+        raise ValueError("the development authorization server listens on loopback alone")
+    return socket.create_server((host, port), family=socket.AF_INET6 if address.version == 6 else socket.AF_INET)
+
+
+def _origin(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def _form(request: web.Request) -> dict[str, str]:
@@ -113,9 +129,10 @@ def _invalid(description: str) -> web.HTTPBadRequest:
 
 
 def _response(answer: Answer) -> web.Response:
-    status, body, headers = answer
-    kept = {name: value for name, value in headers if name.lower() == "www-authenticate"}
-    return web.json_response(body, status=status, headers={**kept, **_NEVER_STORED})
+    status, body, _ = answer
+    # authlib's challenge has no realm, which RFC 7617 §2 asks for.
+    challenge = {"WWW-Authenticate": 'Basic realm="development authorization server"'} if status == 401 else {}
+    return web.json_response(body, status=status, headers={**challenge, **_NEVER_STORED})
 
 
 @web.middleware

@@ -24,7 +24,7 @@ class IssuedToken(TokenMixin):  # type: ignore[misc]  # authlib has no types
 
     value: str = field(repr=False)
     client: Client
-    claims: dict[str, Any]
+    claims: dict[str, Any] = field(repr=False)
     clock: Callable[[], float]
     revoked: bool = False
 

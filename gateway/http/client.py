@@ -137,6 +137,14 @@ class Pool:
         connection = await self._acquire()  # not one at rest: the origin may have closed them all
         return await connection.exchange(head, method, None, False, timeout, interim)
 
+    async def try_connection(self) -> None:
+        """Open a connection to see whether that works; the next request gets it.
+
+        Raises `ConnectFailed`, `ConnectTimeout`.
+        """
+        self._open += 1
+        self.released(await self._connect())
+
     def close(self) -> None:
         """Close what is idle; what is busy closes after its response. Requests still waiting are served."""
         self._closed = True

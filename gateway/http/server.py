@@ -137,7 +137,10 @@ class Connection(RequestHandler):
         self.transport.set_write_buffer_limits(high=_WRITE_BUFFER)
         self.peer = address_of(self.transport.get_extra_info("peername"))
         self._head_since = self._loop.time()
-        if self._server.open_connections > self._server.limits.connections:
+        if self._server.is_draining:
+            # It came through the listener's backlog while that was being closed.
+            self._refuse_now(GatewayError(errors.DRAINING, "the gateway is shutting down", retry_after=1))
+        elif self._server.open_connections > self._server.limits.connections:
             self._refuse_now(GatewayError(errors.OVERLOADED, "limits.connections is reached", retry_after=1))
 
     def data_received(self, data: bytes) -> None:
@@ -241,7 +244,16 @@ class Connection(RequestHandler):
             raise ConnectionResetError("the client is gone")
         self.transport.write(data)
         if self._paused:
-            await self._drain_helper()
+            await self._drained()
+
+    async def _drained(self) -> None:
+        """Wait until the client reads on. One that stalls would hold its upstream connection for ever."""
+        try:
+            async with asyncio.timeout(self._server.limits.request_body):
+                await self._drain_helper()
+        except TimeoutError:
+            self.abort()
+            raise ConnectionResetError("the client does not read") from None
 
     def end(self) -> None:
         """Close after what has been written is sent."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -73,6 +71,29 @@ def test_check_prints_every_problem_and_starts_nothing(tmp_path: Path, configura
     unreadable = run("check", "-c", str(tmp_path / "absent.yaml"))
     assert (unreadable.returncode, unreadable.stdout) == (2, "")
     assert "there is no such file" in unreadable.stderr
+
+
+def test_check_online_asks_issuers_and_upstreams(tmp_path: Path) -> None:
+    with serving(
+        tmp_path, free_port(), free_port(), {"routes": [{"path": "/x", "public": True, "respond": {}}]}
+    ) as there:
+        file = tmp_path / "online.yaml"
+        file.write_text(f"""\
+issuers:
+  gone: {{issuer: "http://127.0.0.1:9", audience: a, keys: {{timeout: 1s}}}}
+upstreams:
+  there: {{url: "{there.origin}"}}
+  nowhere: {{url: "http://127.0.0.1:9"}}
+routes:
+  - {{path: /x, upstream: there}}
+""")
+        assert run("check", "-c", str(file)).returncode == 0
+        told = run("check", "--online", "-c", str(file))
+    assert told.returncode == 1
+    assert told.stdout.splitlines() == [
+        f"{file}:2:9: issuers.gone: its keys can't be had: unreachable",
+        f"{file}:5:12: upstreams.nowhere: takes no connection: ConnectionRefusedError",
+    ]
 
 
 def test_serve_refuses_a_bad_configuration_with_every_problem(tmp_path: Path) -> None:
@@ -166,42 +187,3 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path, configuration: Path) -> N
         refused = run("serve", "-c", str(configuration))
     assert refused.returncode == 1
     assert f"127.0.0.1:{port}: Address already in use; another program listens there" in refused.stderr
-
-
-def test_the_demo_gives_the_answers_it_promises() -> None:
-    told = run("demo", "--once", "--port", "0")
-    assert told.returncode == 0, told.stdout + told.stderr
-    for line in ("no token: 401", "good token: 200", "missing scope: 403", "expired token: 401", "wrong tenant: 403"):
-        assert f"{line}, expected" in told.stdout
-    assert told.stdout.count("=> ") == 7
-
-
-def test_the_lines_of_the_demo_can_be_pasted(tmp_path: Path) -> None:
-    curl = shutil.which("curl")
-    if curl is None:
-        pytest.skip("curl is not installed")
-    output = tmp_path / "demo.txt"
-    with output.open("wb") as file:
-        command = [sys.executable, "-u", "-m", "gateway", "demo", "--port", "0"]
-        demo = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
-    try:
-        for _ in range(200):
-            if "Ctrl-C ends" in output.read_text():
-                break
-            with pytest.raises(subprocess.TimeoutExpired):
-                demo.wait(0.05)
-        text = output.read_text()
-        variables = "\n".join(re.findall(r"^[A-Z]+='.+'$", text, re.MULTILINE))
-        titles = re.findall(r"^# .+: (\d+)\n(curl .+)$", text, re.MULTILINE)
-        assert len(titles) == 7
-        for status, line in titles:
-            shell = subprocess.run(["sh", "-c", f"{variables}\n{line}"], capture_output=True, timeout=10, check=True)
-            assert f"HTTP/1.1 {status} ".encode() in shell.stdout
-        (fetch,) = re.findall(r"^curl -s -u .+$", text, re.MULTILINE)
-        answer = subprocess.run(["sh", "-c", fetch], capture_output=True, timeout=10, check=True)
-        assert json.loads(answer.stdout)["token_type"] == "Bearer"
-        demo.send_signal(signal.SIGINT)
-        assert demo.wait(10) == 0
-    finally:
-        demo.kill()
-        demo.wait()

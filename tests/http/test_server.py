@@ -312,3 +312,32 @@ async def test_a_fault_in_the_handler_is_a_bare_500(start: Start, caplog: pytest
     answer = await talk(await start(fail), request("GET", "/"))
     assert (answer.status, answer.body, answer.closed) == (500, b"", True)
     assert "inside" in caplog.text
+
+
+async def test_a_client_that_does_not_read_is_cut_off(start: Start) -> None:
+    ended = asyncio.Event()
+
+    class Endless:
+        async def read(self) -> bytes:
+            return b"x" * 65536
+
+        def close(self) -> None:
+            ended.set()
+
+    async def answer(received: Request) -> Response:
+        return Response(200, stream=Endless())
+
+    _, writer = await asyncio.open_connection(*await start(answer, request_body=0.2), limit=1024)
+    writer.write(request("GET", "/"))
+    await asyncio.wait_for(ended.wait(), 5)
+    writer.close()
+
+
+async def test_a_connection_that_comes_while_draining_is_told_so() -> None:
+    server = HttpServer(echo, ServerLimits(HEAD))
+    listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+    server.drain()
+    answer = await talk(listener.sockets[0].getsockname())
+    listener.close()
+    await server.wait_closed(1)
+    assert (answer.status, answer.header("X-Reason"), answer.closed) == (503, "draining", True)
