@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
@@ -13,6 +13,10 @@ from gateway.errors import GatewayError
 from gateway.http.message import Field, Fields, Request
 from gateway.record import RequestRecord, Step
 from gateway.upstream.inbound import Inbound
+
+# What somebody who looks over a shoulder, or reads a ticket with this output, could use.
+_CREDENTIALS = frozenset({"authorization", "cookie", "dpop"})
+_NOT_SHOWN = "(not shown)"
 
 
 @runtime_checkable
@@ -30,7 +34,7 @@ class UpstreamRequest:
 
     method: str
     target: str
-    headers: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class Explanation:
         lines.append(f"=> {verdict}")
         if self.upstream_request is not None:
             lines.append(f"   upstream gets: {self.upstream_request.method} {self.upstream_request.target}")
-            lines += [f"     {name}: {value}" for name, value in self.upstream_request.headers]
+            lines += [f"     {name}: {value}" for name, value in self.upstream_request.headers.items()]
         return lines
 
     def as_json(self) -> dict[str, Any]:
@@ -66,8 +70,7 @@ class Explanation:
             "steps": [
                 {"step": step.step, "ok": step.ok, "detail": step.detail, "config": step.where} for step in self.steps
             ],
-            "upstream_request": sent
-            and {"method": sent.method, "target": sent.target, "headers": [list(pair) for pair in sent.headers]},
+            "upstream_request": sent and {"method": sent.method, "target": sent.target, "headers": dict(sent.headers)},
         }
 
 
@@ -79,8 +82,11 @@ def _line(step: Step, width: int) -> str:
 async def explain(
     gateway: Gateway, method: str, url: str, token: str | None = None, headers: Iterable[tuple[str, str]] = ()
 ) -> Explanation:
-    """Decide about a request that nobody sent. `url` is an address or just a path; nothing reaches an upstream."""
-    request = _request(method, url, token, headers)
+    """Decide about a request that nobody sent; nothing reaches an upstream.
+
+    `url` is an address, or just a path: then the host is that of `external_url`, or else localhost.
+    """
+    request = _request(method, url, token, headers, gateway.forwarding.external_authority or "localhost")
     record = gateway.open_record(request)
     record.steps = []
     try:
@@ -120,14 +126,16 @@ def _failed_step(error: GatewayError) -> str:
     return "credential" if name.startswith("token_m") or "credential" in name else "token"
 
 
-def _request(method: str, url: str, token: str | None, headers: Iterable[tuple[str, str]]) -> Request:
+def _request(
+    method: str, url: str, token: str | None, headers: Iterable[tuple[str, str]], default_host: str
+) -> Request:
     parts = urlsplit(url)
     target = parts.path or "/"
     if "?" in url:
         target += f"?{parts.query}"
     fields: list[Field] = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
     if not any(name.lower() == b"host" for name, _ in fields):
-        fields.insert(0, (b"Host", (parts.netloc or "localhost").encode("latin-1", "replace")))
+        fields.insert(0, (b"Host", (parts.netloc or default_host).encode("latin-1", "replace")))
     if token is not None:
         fields.append((b"Authorization", f"Bearer {token}".encode("latin-1", "replace")))
     return Request(method, target, Fields(fields), peer="127.0.0.1", scheme=parts.scheme or "http")
@@ -140,5 +148,9 @@ def _upstream_request(admission: Admission, record: RequestRecord) -> UpstreamRe
     head = action.head(admission.inbound, admission.permit, record).decode("latin-1")
     first, *lines = head.rstrip("\r\n").split("\r\n")
     method, target, _ = first.split(" ")
-    pairs = [line.partition(": ") for line in lines]
-    return UpstreamRequest(method, target, tuple((name, value) for name, _, value in pairs))
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(": ")
+        value = _NOT_SHOWN if name.lower() in _CREDENTIALS else value
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return UpstreamRequest(method, target, headers)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from aiohttp import web
+from aiohttp import http_parser, web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
@@ -49,10 +49,19 @@ class ServerLimits:
     idle: float = 75.0
 
 
+class StrictParserMissing(Exception):
+    """aiohttp has no compiled parser here, and the one in Python reads some heads more leniently."""
+
+
 class HttpServer(web.Server):
-    """Makes a `Connection` for each client. Pass it to `loop.create_server` as the protocol factory."""
+    """Makes a `Connection` for each client. Pass it to `loop.create_server` as the protocol factory.
+
+    Raises `StrictParserMissing` rather than reading requests less strictly than promised.
+    """
 
     def __init__(self, handler: Handler, limits: ServerLimits, *, scheme: str = "http") -> None:
+        if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+            raise StrictParserMissing("aiohttp was installed without its compiled parser; install its wheel instead")
         super().__init__(_answer, handler_cancellation=True)
         self.handler = handler
         self.limits = limits

@@ -136,7 +136,20 @@ def test_explain_speaks_json_too(configuration: Path) -> None:
     good = run("explain", "GET", "/orders/t1", "-t", mint(scope="orders:read"), "--json", "-c", str(configuration))
     sent = json.loads(good.stdout)["upstream_request"]
     assert (sent["method"], sent["target"]) == ("GET", "/base/orders/t1")
-    assert ["X-Auth-Scopes", "orders:read"] in sent["headers"]
+    assert sent["headers"]["X-Auth-Scopes"] == "orders:read"
+
+
+def test_explain_shows_no_credential_and_takes_the_host_from_the_external_url(configuration: Path) -> None:
+    text = configuration.read_text().replace(
+        "    path:", "    authorization: keep\n    host: api.example.com\n    path:"
+    )
+    configuration.write_text(f"external_url: https://api.example.com\n{text}")
+    token = mint(scope="orders:read")
+    told = run("explain", "GET", "/orders/t1", "-t", token, "-H", "Cookie: secret=1", "-c", str(configuration))
+    assert told.returncode == 0, told.stdout
+    assert "Authorization: (not shown)" in told.stdout
+    assert token not in told.stdout
+    assert "secret=1" not in told.stdout
 
 
 @pytest.mark.parametrize("url", ["/a b", "/%zz", "http://u@h/", "/ä", "//", "/a#b"])
@@ -187,3 +200,9 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path, configuration: Path) -> N
         refused = run("serve", "-c", str(configuration))
     assert refused.returncode == 1
     assert f"127.0.0.1:{port}: Address already in use; another program listens there" in refused.stderr
+
+
+def test_without_the_strict_parser_nothing_is_served(configuration: Path) -> None:
+    refused = run("serve", "-c", str(configuration), AIOHTTP_NO_EXTENSIONS="1")
+    assert refused.returncode == 1
+    assert "aiohttp was installed without its compiled parser" in refused.stderr

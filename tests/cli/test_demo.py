@@ -126,7 +126,7 @@ def test_it_writes_no_colours_where_nobody_would_see_them(demo: Demo) -> None:
     assert "\x1b" not in demo.text
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_cleanly_and_removes_its_folder(demo: Demo, number: signal.Signals) -> None:
     assert demo.configuration.is_file()
     demo.process.send_signal(number)
@@ -165,3 +165,19 @@ def test_a_reader_who_goes_away_is_not_called_a_port(tmp_path: Path) -> None:
     process.stdout.close()
     assert process.wait(SECONDS) == 1
     assert errors.read_text() == ""
+
+
+def test_a_signal_while_it_starts_ends_it_cleanly_too(tmp_path: Path) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    with (tmp_path / "output").open("wb") as file:
+        environ = {**os.environ, "TMPDIR": str(folder)}
+        process = subprocess.Popen([*COMMAND, "--port", "0"], stdout=file, stderr=subprocess.STDOUT, env=environ)
+    deadline = time.monotonic() + SECONDS
+    # The folder is the first thing it makes, before anything listens.
+    while not any(folder.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.terminate()
+    assert process.wait(SECONDS) == 0
+    assert list(folder.iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import random
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote_plus
@@ -162,3 +163,47 @@ async def test_other_requests_are_refused_in_the_same_form(
 async def test_it_listens_on_this_machine_alone() -> None:
     with pytest.raises(ValueError, match="loopback"):
         await DevelopmentServer([]).start("0.0.0.0")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "localhost", "example.com", ""])
+async def test_it_refuses_whatever_is_no_address_of_this_machine(host: str) -> None:
+    with pytest.raises(ValueError, match=r"loopback|does not appear to be"):
+        await DevelopmentServer([]).start(host)
+
+
+async def test_its_issuer_is_a_valid_address_over_ipv6_too() -> None:
+    server = DevelopmentServer([SERVICE], "ES256")
+    try:
+        await server.start("::1")
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    try:
+        assert server.issuer.startswith("http://[::1]:")
+        assert (await get(server, "/jwks"))["keys"][0]["alg"] == "ES256"
+    finally:
+        await server.stop()
+
+
+async def test_a_refused_client_is_told_how_to_authenticate(server: DevelopmentServer) -> None:
+    async with aiohttp.ClientSession() as session, session.post(f"{server.issuer}/introspect", data={"a": "b"}) as got:
+        assert got.headers["WWW-Authenticate"].startswith('Basic realm="')
+
+
+@pytest.mark.parametrize("charset", ["nonsense", "utf-16", "rot13", "base64", "idna", ""])
+async def test_a_form_in_a_strange_charset_is_the_fault_of_the_client(server: DevelopmentServer, charset: str) -> None:
+    headers = basic() | {"Content-Type": f"application/x-www-form-urlencoded; charset={charset}"}
+    assert (await post(server, "/token", b"grant_type=\xff\xfe", headers))[0] == 400
+
+
+@pytest.mark.parametrize("path", ["/token", "/introspect", "/revoke"])
+async def test_no_bytes_make_it_fail(server: DevelopmentServer, path: str) -> None:
+    chance = random.Random(path)
+    words = [b"grant_type", b"client_credentials", b"token", b"scope", b"client_id", b"svc", b"client_secret", b"="]
+    words += [b"&", b"%", b"%ff", b"%00", b"+", b"\x00", b"\xff", b";", b"[]", b"\xc3\xa9"]
+    for _ in range(60):
+        body = b"".join(chance.choices(words, k=chance.randrange(12)))
+        secret = base64.b64encode(b"".join(chance.choices([*words, b":"], k=chance.randrange(6)))).decode()
+        headers = {"Authorization": f"Basic {secret}", "Content-Type": "application/x-www-form-urlencoded"}
+        status, answer = await post(server, path, body, headers)
+        assert status in (400, 401)
+        assert answer["error"]
