@@ -22,11 +22,18 @@ from gateway.http.message import Fields
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{8,128}")
-_TRACE_ID = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]*)?")
+# Version 00 ends with its flags; a later one may go on (W3C Trace Context §4.3).
+_TRACE_ID = re.compile(rb"(?!ff|00.{53}.)[0-9a-f]{2}-([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]*)?")
+# RFC 7239 §6, and the bare IPv6 address that X-Forwarded-For has. No zone (`fe80::1%eth0`): it means nothing to others,
+# and `ipaddress` lets any character stand in it, as in `%";proto=https`.
+_NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::(?:[0-9]{1,5}|_[A-Za-z0-9._\-]+))?|([0-9A-Fa-f:.]+)")
+# What a trusted proxy tells about a request.
+_TOLD = (b"host", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded")
 # More hops than any real chain has; what is beyond them was written to cost us time.
 _MAX_HOPS = 32
-# Clients choose Host, so what is kept for it is bounded.
-_MAX_VIEWS = 4096
+# Clients choose Host and proxies tell many addresses, so what is kept for them is bounded in number and in size.
+_MAX_KEPT = 4096
+_MAX_KEY = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,78 +52,117 @@ class ClientView:
     lines: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Hop:
+    """One hop as the next one told of it: its address, None when it gave none, and how it addressed that next one."""
+
+    ip: str | None
+    scheme: str = ""
+    host: str = ""
+
+
 class Forwarding:
     """Reads the forwarding fields of requests and writes those for upstreams."""
 
     def __init__(self, trusted: Sequence[Network] = (), external_url: str | None = None) -> None:
         self._trusted = tuple(trusted)
         self._external_url = external_url.rstrip("/") if external_url is not None else None
-        self.external_authority = urlsplit(external_url).netloc if external_url is not None else ""
-        """Host and port of `external_url`; empty without one."""
         self._prefix = secrets.token_hex(6)
         self._counter = itertools.count(1)
         self._views: dict[tuple[object, ...], ClientView] = {}
+        self._verdicts: dict[str, bool] = {}
 
     def client(self, peer: str, fields: Fields, scheme: str, authority: str | None) -> ClientView:
         """How this request came to us. `authority` is that of an absolute-form target, which replaces Host.
 
         Raises `GatewayError` (host_invalid) unless there is exactly one well-formed host (RFC 9112 §3.2).
         """
-        if self._trusted and self._trusts(peer):
-            return self._proxied(peer, fields, scheme, _host(fields, authority))
+        if self._trusted and self._trusts_peer(peer):
+            return self._proxied(peer, fields, scheme, authority)
         # Of a stranger nothing but its address and Host counts: the same for all requests of a connection.
         key = (peer, scheme, authority, *fields.values(b"host"))
         view = self._views.get(key)
         if view is None:
             host = _host(fields, authority)
-            view = self._view(peer, scheme, host, host.authority, (peer,) if peer else ())
+            view = self._view(scheme, host, host.authority, _chain(peer))
             self._remember(key, view)
         return view
 
+    def request_id(self, peer: str, fields: Fields) -> str:
+        """The id a trusted proxy gave the request, or a new one."""
+        if self._trusted and b"x-request-id" in fields and self._trusts_peer(peer):
+            values = fields.values(b"x-request-id")
+            if len(values) == 1 and _REQUEST_ID.fullmatch(values[0]):
+                return values[0].decode("ascii")
+        return f"{self._prefix}{next(self._counter):08x}"
+
+    def _proxied(self, peer: str, fields: Fields, scheme: str, authority: str | None) -> ClientView:
+        told = tuple([tuple(fields.values(name)) for name in _TOLD])
+        key = (peer, scheme, authority, told)
+        view = self._views.get(key)
+        if view is None:
+            host = _host(fields, authority)
+            chain, hop = self._believed(_chain(peer), _hops(fields))
+            scheme = _scheme(_last(fields, b"x-forwarded-proto")) or _scheme(hop.scheme) or scheme
+            external = _authority(_last(fields, b"x-forwarded-host")) or _authority(hop.host) or host.authority
+            view = self._view(scheme, host, external, chain)
+            if sum(len(value) for values in told for value in values) <= _MAX_KEY:
+                self._remember(key, view)
+        return view
+
+    def _believed(self, chain: tuple[str, ...], hops: Sequence[_Hop]) -> tuple[tuple[str, ...], _Hop]:
+        """The addresses from the client on, and what was told of the client's hop.
+
+        From the right: a hop counts when the one behind it, which told of it, is trusted. Whatever stands left of the
+        first hop that is not could have been made up by it.
+        """
+        believed = _Hop(None)
+        for believed in reversed(hops):
+            if believed.ip is None:
+                break
+            chain = (believed.ip, *chain)
+            if not self._trusts(believed.ip):
+                break
+        return chain, believed
+
+    def _view(self, scheme: str, host: Host, external_host: str, chain: tuple[str, ...]) -> ClientView:
+        origin = self._external_url if self._external_url is not None else f"{scheme}://{external_host}"
+        ip = chain[0] if chain else ""
+        return ClientView(ip, scheme, host.name, host.authority, origin, _lines(scheme, external_host, chain))
+
     def _remember(self, key: tuple[object, ...], view: ClientView) -> None:
-        if len(self._views) >= _MAX_VIEWS:
+        if len(self._views) >= _MAX_KEPT:
             self._views.clear()
         self._views[key] = view
 
-    def request_id(self, peer: str, fields: Fields) -> str:
-        """The id a trusted proxy gave the request, or a new one."""
-        values = fields.values(b"x-request-id")
-        if len(values) == 1 and self._trusted and _REQUEST_ID.fullmatch(values[0]) and self._trusts(peer):
-            return values[0].decode("ascii")
-        return f"{self._prefix}{next(self._counter):08x}"
-
-    def _view(self, ip: str, scheme: str, host: Host, external_host: str, chain: tuple[str, ...]) -> ClientView:
-        origin = self._external_url if self._external_url is not None else f"{scheme}://{external_host}"
-        lines = _lines(scheme, external_host, chain)
-        return ClientView(ip, scheme, host.name, host.authority, origin, lines)
-
-    def _proxied(self, peer: str, fields: Fields, scheme: str, host: Host) -> ClientView:
-        hops = [*_forwarded_for(fields), peer]
-        # From the right: whoever is named behind the last hop we don't trust could have been made up by it.
-        index = len(hops) - 1
-        while index > 0 and self._trusts(hops[index]):
-            index -= 1
-        chain = tuple(hops[index:])
-        scheme = _last(fields, b"x-forwarded-proto", ("http", "https")) or scheme
-        external = _external_host(fields) or host.authority
-        return self._view(chain[0], scheme, host, external, chain)
+    def _trusts_peer(self, peer: str) -> bool:
+        verdict = self._verdicts.get(peer)
+        if verdict is None:
+            if len(self._verdicts) >= _MAX_KEPT:
+                self._verdicts.clear()
+            verdict = self._verdicts[peer] = any(self._trusts(ip) for ip in _chain(peer))
+        return verdict
 
     def _trusts(self, ip: str) -> bool:
-        address = _address(ip)
-        return address is not None and any(
-            address in network for network in self._trusted if network.version == address.version
-        )
+        address = ipaddress.ip_address(ip)
+        return any(address in network for network in self._trusted if network.version == address.version)
 
 
 def _lines(scheme: str, host: str, chain: tuple[str, ...]) -> bytes:
     """X-Forwarded-* and Forwarded (RFC 7239 §4) for the upstream."""
     addresses = ", ".join(chain) or "unknown"
-    nodes = ", ".join(f"for={_node(ip)}" for ip in chain) or "for=unknown"
+    client, *proxies = [f"for={_node(ip)}" for ip in chain] or ["for=unknown"]
     quoted = f'"{host}"' if ":" in host else host
+    # Scheme and host are those that the client used, so they stand at its hop.
+    forwarded = ", ".join((f"{client};proto={scheme};host={quoted}", *proxies))
     return (
         f"X-Forwarded-For: {addresses}\r\nX-Forwarded-Proto: {scheme}\r\nX-Forwarded-Host: {host}\r\n"
-        f"Forwarded: {nodes};proto={scheme};host={quoted}\r\n"
+        f"Forwarded: {forwarded}\r\n"
     ).encode("ascii")
+
+
+def _node(ip: str) -> str:
+    return f'"[{ip}]"' if ":" in ip else ip
 
 
 def _host(fields: Fields, authority: str | None) -> Host:
@@ -127,58 +173,60 @@ def _host(fields: Fields, authority: str | None) -> Host:
     return host if authority is None else parse_host(authority)
 
 
-def _forwarded_for(fields: Fields) -> list[str]:
-    """The addresses a trusted proxy names, left to right; from the first that is none on, the rest doesn't count."""
-    named = [part.strip() for value in fields.values(b"x-forwarded-for") for part in value.decode("latin-1").split(",")]
-    if not named:
-        named = _for_parameters(fields)
-    hops: list[str] = []
-    for text in reversed(named[-_MAX_HOPS:]):
-        address = _address(_without_port(text))
-        if address is None:
-            break
-        hops.insert(0, str(address))
-    return hops
+def _chain(peer: str) -> tuple[str, ...]:
+    """The peer's address, or nothing for a Unix socket. A link-local peer comes with a zone, which is ours alone."""
+    ip = _address(peer.partition("%")[0])
+    return () if ip is None else (ip,)
 
 
-def _for_parameters(fields: Fields) -> list[str]:
-    elements = [element for value in fields.values(b"forwarded") for element in value.decode("latin-1").split(",")]
-    pairs = [pair.partition("=") for element in elements for pair in element.split(";")]
-    return [value.strip().strip('"') for name, _, value in pairs if name.strip().lower() == "for"]
+def _hops(fields: Fields) -> list[_Hop]:
+    """What is told of the hops before the peer, left to right; X-Forwarded-For comes before Forwarded."""
+    if b"x-forwarded-for" in fields:
+        return [_Hop(_address(text)) for text in _members(fields, b"x-forwarded-for")]
+    return [_hop(text) for text in _members(fields, b"forwarded")]
 
 
-def _without_port(text: str) -> str:
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0] if text.count(":") == 1 else text
+def _members(fields: Fields, name: bytes) -> list[str]:
+    """The last members of a list field; empty ones don't count (RFC 9110 §5.6.1).
+
+    A comma always ends a member, also in quotes: a quote that a client leaves open must not swallow what our own proxy
+    wrote behind it.
+    """
+    members = [part.strip(" \t") for value in fields.values(name) for part in value.decode("latin-1").split(",")]
+    return [member for member in members if member][-_MAX_HOPS:]
 
 
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _hop(element: str) -> _Hop:
+    """One element of Forwarded (RFC 7239 §4)."""
+    pairs = (pair.partition("=") for pair in element.split(";"))
+    told = {name.strip(" \t").lower(): value.strip(' \t"') for name, _, value in pairs}
+    return _Hop(_address(told.get("for", "")), told.get("proto", ""), told.get("host", ""))
+
+
+def _address(node: str) -> str | None:
+    """The IP address of a node without its port; None for `unknown`, a hidden name and all that is no address."""
+    found = _NODE.fullmatch(node)
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(found[1] or found[2] or found[3] if found is not None else "")
     except ValueError:
         return None
     # ::ffff:10.0.0.1 is 10.0.0.1: a rule for the one must hold for the other.
-    return address.ipv4_mapped or address if isinstance(address, ipaddress.IPv6Address) else address
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
 
 
-def _node(ip: str) -> str:
-    return f'"[{ip}]"' if ":" in ip else ip
+def _last(fields: Fields, name: bytes) -> str:
+    """The member our own proxy wrote."""
+    return next(reversed(_members(fields, name)), "")
 
 
-def _last(fields: Fields, name: bytes, allowed: tuple[str, ...]) -> str | None:
-    """The value our own proxy wrote: the last one of the list."""
-    values = fields.values(name)
-    value = values[-1].decode("latin-1").rpartition(",")[2].strip().lower() if values else ""
-    return value if value in allowed else None
+def _scheme(text: str) -> str | None:
+    return text.lower() if text.lower() in ("http", "https") else None
 
 
-def _external_host(fields: Fields) -> str | None:
-    values = fields.values(b"x-forwarded-host")
-    if not values:
-        return None
+def _authority(text: str) -> str | None:
     try:
-        return parse_host(values[-1].decode("latin-1").rpartition(",")[2].strip()).authority
+        return parse_host(text).authority
     except GatewayError:
         return None
 
