@@ -86,7 +86,6 @@ class Gateway:
     pools: Mapping[str, Pool]
     on_closed: list[Callable[[RequestRecord], None]] = field(default_factory=list)
     clock: Callable[[], float] = time.perf_counter
-    is_draining: bool = False
     in_flight: int = 0
 
     async def start(self) -> None:
@@ -156,7 +155,7 @@ class Gateway:
             raise GatewayError(errors.HOST_INVALID, "the absolute-form target names a host that no route serves")
         if target.path == OWN_PREFIX or target.path.startswith(f"{OWN_PREFIX}/"):
             raise GatewayError(errors.ROUTE_NOT_FOUND, f"{OWN_PREFIX}/ is the gateway's own, and nothing is there")
-        match = self.router.match(client.host, target.path, method)
+        match = self._found(target, client, method)
         route = match.value
         record.route = route.name
         record.note("route", True, route.name, route.where)
@@ -168,6 +167,15 @@ class Gateway:
             raise GatewayError(errors.PATH_AMBIGUOUS, "`;` in the path; semicolon: keep allows it", where=route.where)
         return match
 
+    def _found(self, target: Target, client: ClientView, method: str) -> Match[Route]:
+        try:
+            return self.router.match(client.host, target.path, method)
+        except GatewayError as error:
+            if target.has_encoded_slash or target.has_semicolon:
+                # Only a route can allow these, and none did.
+                raise GatewayError(errors.PATH_AMBIGUOUS, "%2F or `;` in a path that no route is for") from error
+            raise
+
     def _refuse(self, error: GatewayError, request: Request, record: RequestRecord) -> Response:
         record.reason = error.reason.name
         record.scopes_missing = error.scopes_missing
@@ -175,7 +183,9 @@ class Gateway:
         record.decision = record.decision or "refuse"
         if record.auth_seconds == 0.0:
             record.auth_seconds = self.clock() - record.started
-        logger.info("refused %s: %s: %s", record.request_id, error.reason.name, error.evidence)
+        # What clients cause must not fill the log; the access log has the reason, and `explain` the rest.
+        level = logging.WARNING if error.reason.status >= 500 else logging.DEBUG
+        logger.log(level, "refused %s: %s: %s", record.request_id, error.reason.name, error.evidence)
         route = self.routes.get(record.route) if record.route is not None else None
         if route is None or route.resource is None:
             return refuse(error, request_id=record.request_id, style=self.style)

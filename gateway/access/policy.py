@@ -46,6 +46,7 @@ class Policy:
             verified = await self.verifier.verify(credential, record)
             self._remember(verified, record)
             check_binding(credential, verified.token)
+            record.token = verified.token
             return self._apply_rules(verified, parameters, record)
         except GatewayError as error:
             if self.is_enforced:
@@ -64,7 +65,6 @@ class Policy:
 
     def _remember(self, verified: Verified, record: RequestRecord) -> None:
         token = verified.token
-        record.token = token
         record.issuer = token.issuer
         record.subject = token.subject
         record.client_id = token.client_id

@@ -67,6 +67,8 @@ class Forwarding:
     def __init__(self, trusted: Sequence[Network] = (), external_url: str | None = None) -> None:
         self._trusted = tuple(trusted)
         self._external_url = external_url.rstrip("/") if external_url is not None else None
+        self.external_authority = urlsplit(external_url).netloc if external_url is not None else ""
+        """Host and port of `external_url`; empty without one."""
         self._prefix = secrets.token_hex(6)
         self._counter = itertools.count(1)
         self._views: dict[tuple[object, ...], ClientView] = {}

@@ -158,6 +158,16 @@ async def test_shadow_mode_forwards_what_it_would_refuse_and_says_so() -> None:
         ]
 
 
+async def test_in_shadow_mode_nobody_is_vouched_for_but_the_holder_of_a_good_token() -> None:
+    async with world({"path": "/s", "enforce": False, "require": {"scopes": ["s"]}}) as w:
+        await w.ask("GET", "/s", bearer(scope="x", sub="lacks-a-scope"))
+        await w.ask("GET", "/s", bearer(scope="s", sub="stolen", cnf={"jkt": "x"}))
+        await w.ask("GET", "/s", bearer(scope="s", sub="expired", exp=1), "X-Auth-Subject: evil")
+        assert b"X-Auth-Subject: lacks-a-scope" in w.sent_upstream
+        for name in (b"stolen", b"expired", b"evil"):
+            assert name not in w.sent_upstream
+
+
 async def test_a_route_may_ask_for_an_issuer_and_an_audience_of_its_own() -> None:
     routes = (
         {"path": "/a", "require": {"audience": ["orders-api", "x"]}},
@@ -187,6 +197,8 @@ async def test_a_route_may_ask_for_an_issuer_and_an_audience_of_its_own() -> Non
         ("GET", "/orders/t1/a%2Fb", 400, "path_ambiguous"),
         ("GET", "/orders/t1/a;b", 400, "path_ambiguous"),
         ("GET", "/orders/t1/%00", 400, "path_ambiguous"),
+        ("GET", "/nothing/a%2fb", 400, "path_ambiguous"),
+        ("DELETE", "/orders/t1/a;b", 400, "path_ambiguous"),
         ("GET", "/orders/t1/%zz", 400, "path_ambiguous"),
         ("GET", "/orders/t1/%252e", 400, "path_ambiguous"),
         ("GET", "/orders/t1/%ff", 400, "path_ambiguous"),
