@@ -160,6 +160,9 @@ class Router(Generic[T]):
 
     def match(self, host: str, path: str, method: str) -> Match[T]:
         """The most specific route for a canonical path. Raises `GatewayError`: route_not_found, method_not_allowed."""
+        if path == "*":
+            # OPTIONS * asks about the server as a whole (RFC 9110 §9.3.7): it is no path, not even below `/**`.
+            raise GatewayError(errors.ROUTE_NOT_FOUND, "the asterisk is no path")
         segments = path[1:].split("/")
         search: _Search[T] = _Search(method)
         for root in self._serving(host):

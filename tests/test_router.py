@@ -56,6 +56,11 @@ def test_a_trailing_slash_makes_another_path_and_a_parameter_is_never_empty() ->
     assert [found(router, path) for path in ("/a", "/a/", "/b/")] == ["plain", "slash", "route_not_found"]
 
 
+def test_the_asterisk_is_the_whole_server_and_leads_to_no_route() -> None:
+    router = Router([pattern("root", "/"), pattern("one", "/{x}"), pattern("rest", "/**")])
+    assert found(router, "*", "OPTIONS") == "route_not_found"
+
+
 def test_the_most_specific_route_that_allows_the_method_is_taken() -> None:
     router = Router([pattern("get", "/a/b", "GET"), pattern("post", "/a/{x}", "POST"), pattern("put", "/a/**", "PUT")])
     assert [found(router, "/a/b", method) for method in ("GET", "HEAD", "POST", "PUT")] == ["get", "get", "post", "put"]

@@ -93,13 +93,18 @@ class Verifier:
             raise GatewayError(errors.ISSUER_UNKNOWN, "iss is not among the configured issuers")
         record.issuer = issuer.rules.name
         record.note("issuer", True, f"iss is that of issuer {issuer.rules.name}", issuer.where)
+        # Before the keys: no outage makes a token good that no key could save.
+        jwt.check_algorithm(unverified, issuer.rules)
         keys = self._keys(issuer)
         try:
             token = jwt.verify(unverified, issuer.rules, keys, self._clock())
         except GatewayError as error:
-            if error.reason is not errors.KEY_UNKNOWN:
+            if error.reason not in (errors.KEY_UNKNOWN, errors.SIGNATURE_INVALID) or keys.has(unverified.key_id):
                 raise
-            keys, token = await self._verify_with_fresh_keys(unverified, issuer)
+            fresh = await self._fresh_keys(issuer)
+            if fresh is keys:
+                raise
+            keys, token = fresh, jwt.verify(unverified, issuer.rules, fresh, self._clock())
         self._tell(token, unverified, record)
         return Verified(token, issuer, keys)
 
@@ -110,13 +115,10 @@ class Verifier:
         seconds = token.expires_at - self._clock()
         record.note("token", True, f"an access token for our audience, good for {seconds:.0f} s")
 
-    async def _verify_with_fresh_keys(
-        self, unverified: jwt.UnverifiedToken, issuer: TrustedIssuer
-    ) -> tuple[KeySet, Token]:
+    async def _fresh_keys(self, issuer: TrustedIssuer) -> KeySet:
         """The issuer may have rotated its keys since the last fetch; its cool-down bounds what a guesser can cause."""
         await issuer.keys.refresh_for_unknown_kid()
-        keys = self._keys(issuer)
-        return keys, jwt.verify(unverified, issuer.rules, keys, self._clock())
+        return self._keys(issuer)
 
     def _keys(self, issuer: TrustedIssuer) -> KeySet:
         keys = issuer.keys.current(self._clock())

@@ -5,13 +5,22 @@ It is told what to say by the `Health` that the worker keeps; it knows no config
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from gateway.admin.metrics import CONTENT_TYPE
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# A probe's answer is true for one moment: a cache between would keep a dead gateway alive. No versions are told.
+_FIELDS = {"Cache-Control": "no-store", "Server": "oauth-gateway"}
+
+logger = logging.getLogger(__name__)
 
 
 class Health:
@@ -53,7 +62,7 @@ def make_admin_app(health: Health, metrics: Callable[[], bytes]) -> web.Applicat
         return web.Response(body=metrics(), headers={"Content-Type": CONTENT_TYPE})
 
     application = web.Application(middlewares=[_plain_errors])
-    application.on_response_prepare.append(_never_stored)
+    application.on_response_prepare.append(_set_fields)
     application.add_routes(
         [
             web.get("/livez", livez),
@@ -63,7 +72,40 @@ def make_admin_app(health: Health, metrics: Callable[[], bytes]) -> web.Applicat
             web.get("/metrics", prometheus),
         ]
     )
+
+    def make_server(**options: Any) -> web.Server:
+        made = web.Application._make_handler(application, **options)
+        return _Server(made.request_handler, request_factory=made.request_factory, **made._kwargs)
+
+    # What a runner asks for the server. aiohttp discourages subclasses of its application, and has no other seam.
+    object.__setattr__(application, "_make_handler", make_server)
     return application
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, loop=asyncio.get_running_loop(), **self._kwargs)
+
+
+class _Connection(RequestHandler):
+    """Answers what is no request in constant words: aiohttp's page quotes the line, be it one with the admin token."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The response to malformed bytes, or to a fault of our own."""
+        if status >= 500:
+            logger.error("the admin listener failed", exc_info=exc)
+        text = "internal error\n" if status >= 500 else "bad request\n"
+        response = web.Response(status=status, text=text, headers=_FIELDS)
+        response.force_close()
+        return response
 
 
 @web.middleware
@@ -78,6 +120,5 @@ async def _plain_errors(request: web.Request, handler: _Handler) -> web.StreamRe
         return web.Response(status=refusal.status, text=f"{refusal.reason.lower()}\n")
 
 
-async def _never_stored(_: web.Request, response: web.StreamResponse) -> None:
-    """A probe's answer is true for one moment; a cache between would keep a dead gateway alive."""
-    response.headers["Cache-Control"] = "no-store"
+async def _set_fields(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_FIELDS)

@@ -30,10 +30,11 @@ class SingleFlight(Generic[V]):
             self._task.add_done_callback(self._ended)
         return await asyncio.shield(self._task)
 
-    def cancel(self) -> None:
-        """End the call, if one runs."""
+    async def cancel(self) -> None:
+        """End the call, if one runs, and wait until it has ended."""
         if self._task is not None:
             self._task.cancel()
+            await asyncio.wait({self._task})
 
     async def _call(self) -> V:
         return await self._make()

@@ -16,8 +16,8 @@ UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 
 # Nothing to decode and nothing to refuse: every byte unreserved, sub-delim (but `;`), `:`, `@` or `/`.
 _PLAIN = re.compile(r"(?:/[A-Za-z0-9\-_~!$&'()*+,=:@][A-Za-z0-9\-._~!$&'()*+,=:@]*)*/?")
-_QUERY_BYTES = re.compile(r"[!-~]*")
-_ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_VISIBLE = re.compile(r"[!-~]*")
+_ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
 _ILLEGAL = re.compile(r'[\x00-\x20"<>^`{|}\[\]\\\x7f-\uffff]')
 _ESCAPE = re.compile(r"%(?:([0-9A-Fa-f]{2})|.{0,2})", re.DOTALL)
 _ENCODED_CONTROL = re.compile(r"%(?:[01][0-9A-F]|7F)")
@@ -61,6 +61,8 @@ def normalise(target: str, method: str) -> Target:
 
 
 def _split_absolute(target: str) -> tuple[str, str]:
+    if not _VISIBLE.fullmatch(target):
+        raise GatewayError(errors.PATH_AMBIGUOUS, "blanks, control characters or non-ASCII bytes in the target")
     found = _ABSOLUTE.fullmatch(target)
     if found is None:
         raise GatewayError(errors.REQUEST_INVALID, "the target is neither a path nor an absolute URL")
@@ -72,7 +74,7 @@ def _check_query(query: str, path: str) -> None:
     # A `#` is never sent (RFC 9112 §3.2); whoever cuts there sees another target than whoever does not.
     if "#" in path or "#" in query:
         raise GatewayError(errors.PATH_AMBIGUOUS, "`#` in the target")
-    if not _QUERY_BYTES.fullmatch(query):
+    if not _VISIBLE.fullmatch(query):
         raise GatewayError(errors.PATH_AMBIGUOUS, "blanks, control characters or non-ASCII bytes in the query")
 
 

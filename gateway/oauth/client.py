@@ -43,7 +43,7 @@ class IssuerClient:
     """Fetches JSON documents from one issuer. `timeout` is for the whole exchange, in seconds."""
 
     def __init__(self, *, timeout: float, allow_http: bool = False, tls: ssl.SSLContext | None = None) -> None:
-        self._timeout = timeout
+        self.timeout = timeout
         self._allow_http = allow_http
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
@@ -56,18 +56,21 @@ class IssuerClient:
     ) -> None:
         await self.close()
 
-    async def fetch(self, url: str) -> Document:
-        """GET a JSON object. Raises `IssuerFailure`."""
-        self._check_address(url)
+    async def fetch(self, url: str, *, named_at: str | None = None) -> Document:
+        """GET a JSON object; `named_at` is the address of the document that named this one. Raises `IssuerFailure`."""
         try:
+            self._check_address(url, named_at)
             return await self._get(url)
         except TimeoutError:
-            raise IssuerFailure("timeout", f"no answer in {self._timeout:g} s") from None
-        except aiohttp.ClientError as problem:
+            raise IssuerFailure("timeout", f"no answer in {self.timeout:g} s") from None
+        except (aiohttp.ClientError, OSError) as problem:
             # The exception's text can quote what the issuer sent.
             raise IssuerFailure("unreachable", type(problem).__name__) from None
         except Malformed as problem:
             raise IssuerFailure("malformed", str(problem)) from None
+        except ValueError:
+            # urllib, yarl and the IDNA codec, about an address that came from the issuer's metadata.
+            raise IssuerFailure("address", "an address that is no URL") from None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -99,17 +102,24 @@ class IssuerClient:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=self._tls or True, limit=4),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=self._timeout),
+                timeout=aiohttp.ClientTimeout(total=self.timeout),
                 auto_decompress=False,
             )
         return self._session
 
-    def _check_address(self, url: str) -> None:
-        # Addresses also come from the issuer's own metadata, so the scheme is checked at every call.
+    def _check_address(self, url: str, named_at: str | None) -> None:
         parts = urlsplit(url)
-        if parts.scheme == "https" or (parts.scheme == "http" and (self._allow_http or is_loopback(parts.hostname))):
+        if parts.scheme == "https" or (parts.scheme == "http" and self._allow_http):
+            return
+        # Plain HTTP to this machine is for issuers that run on it: one elsewhere must not send us to our neighbours
+        # behind the firewall (SSRF).
+        if parts.scheme == "http" and is_loopback(parts.hostname) and not _is_https(named_at):
             return
         raise IssuerFailure("address", "an address that is not https (allow_http is false)")
+
+
+def _is_https(url: str | None) -> bool:
+    return url is not None and urlsplit(url).scheme == "https"
 
 
 def is_loopback(host: str | None) -> bool:

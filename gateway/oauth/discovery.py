@@ -1,4 +1,7 @@
-"""Authorization server metadata: where an issuer's keys and endpoints are (RFC 8414, OpenID Connect Discovery)."""
+"""Authorization server metadata: where an issuer's keys are (RFC 8414, OpenID Connect Discovery 1.0).
+
+Knows nothing of keys; every address it finds is only as good as the document it stood in.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ from gateway.oauth.client import IssuerClient, IssuerFailure
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What the gateway uses of an issuer's metadata."""
+    """What the gateway uses of an issuer's metadata. `address` is where it was found."""
 
+    address: str
     jwks_uri: str
 
 
@@ -49,4 +53,4 @@ async def _metadata(client: IssuerClient, issuer: str, address: str) -> Metadata
     jwks_uri = members.get("jwks_uri")
     if not isinstance(jwks_uri, str):
         raise IssuerFailure("metadata", "the metadata has no jwks_uri")
-    return Metadata(jwks_uri)
+    return Metadata(address, jwks_uri)

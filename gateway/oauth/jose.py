@@ -25,6 +25,10 @@ class Malformed(ValueError):
     """Bytes that are not what they must be. The message says what was wrong and quotes nothing."""
 
 
+class OutOfRange(Malformed):
+    """JSON by its grammar, with a number that no claim and no setting can mean (RFC 8259 §6 leaves the range to us)."""
+
+
 def b64url_decode(data: bytes) -> bytes:
     """Decode base64url without padding, accepting exactly one text for each value. Raises `Malformed`."""
     remainder = len(data) % 4
@@ -39,7 +43,10 @@ _URL_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
 def strict_json(data: bytes) -> dict[str, Any]:
-    """Read one JSON object in UTF-8: unique names, finite numbers, no lone surrogates. Raises `Malformed`."""
+    """Read one JSON object in UTF-8: unique names, finite numbers, no lone surrogates.
+
+    Raises `Malformed`, for a number beyond all measure `OutOfRange`.
+    """
     try:
         text = data.decode("utf-8")
         value = json.loads(
@@ -52,8 +59,10 @@ def strict_json(data: bytes) -> dict[str, Any]:
         if "\\u" in text:
             # An escape may make a lone surrogate, which fails only when somebody encodes it.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError) as problem:
-        raise Malformed(str(problem) if isinstance(problem, Malformed) else "not JSON in UTF-8") from None
+    except Malformed:
+        raise
+    except (ValueError, RecursionError):
+        raise Malformed("not JSON in UTF-8") from None
     if not isinstance(value, dict):
         raise Malformed("not a JSON object")
     return value
@@ -73,11 +82,11 @@ def _refuse_constant(_: str) -> NoReturn:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise Malformed("JSON with a number that is not finite")
+        raise OutOfRange("JSON with a number that is not finite")
     return number
 
 
 def _bounded(text: str) -> int:
     if len(text) > _MAX_DIGITS:
-        raise Malformed("JSON with a number of too many digits")
+        raise OutOfRange("JSON with a number of too many digits")
     return int(text)

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 _MIN_REFRESH = 60.0
 _FIRST_RETRY = 1.0
+_SHORTEST_PAUSE = 0.5
 _FILE_PERIOD = 5.0
 
 
@@ -98,6 +99,7 @@ class FileKeys:
         self._clock = clock
         self._keys: KeySet | None = None
         self._stamp: tuple[int, int, int] | None = None
+        self._problem = ""
         self._task: asyncio.Task[None] | None = None
         self._read()
 
@@ -129,23 +131,35 @@ class FileKeys:
         try:
             status = self._path.stat()
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-            if stamp == self._stamp:
-                return
-            keys = from_jwks(strict_json(self._path.read_bytes()))
-        except (OSError, Malformed) as problem:
-            self._failed("malformed" if isinstance(problem, Malformed) else "unreadable", problem)
-            return
-        self._stamp = stamp
+            if stamp != self._stamp:
+                data = self._path.read_bytes()
+                # Noted before it is parsed: a broken file is read once, and not again for each unknown `kid`.
+                self._stamp = stamp
+                self._adopt(from_jwks(strict_json(data)))
+        except OSError as problem:
+            self._stamp = None
+            self._failed("unreadable", problem.strerror or "")
+        except Malformed as problem:
+            self._failed("malformed", str(problem))
+        else:
+            if not self._problem:
+                self.fetched_at = self._clock()
+
+    def _adopt(self, keys: KeySet) -> None:
         if not keys.keys:
-            self._failed("empty", Malformed("no usable key"))
+            self._failed("empty", "no usable key")
             return
-        self.fetched_at = self._clock()
+        self._problem = ""
         self.results["ok"] += 1
         _report_skipped(self.name, keys)
         if self._keys is None or self._keys.fingerprint != keys.fingerprint:
             self._keys = keys
 
-    def _failed(self, kind: str, problem: Exception) -> None:
+    def _failed(self, kind: str, problem: str) -> None:
+        # Counted and told once: guessed kids can't fill the log.
+        if problem == self._problem:
+            return
+        self._problem = problem
         self.results[kind] += 1
         logger.warning("keys of issuer %s: %s can't be used: %s", self.name, self._path, problem)
 
@@ -188,7 +202,7 @@ class RemoteKeys:
         self._sleep = sleep
         self._keys: KeySet | None = None
         self._max_age: float | None = None
-        self._asked_at = float("-inf")
+        self._searched_at = float("-inf")
         self._tried = asyncio.Event()
         self._flight = SingleFlight(self._fetch)
         self._task: asyncio.Task[None] | None = None
@@ -202,15 +216,17 @@ class RemoteKeys:
     async def start(self) -> None:
         """Take the stored keys, if there are any, and begin to fetch."""
         if self._store is not None and (stored := self._store.load(self._issuer)) is not None:
-            with contextlib.suppress(IssuerFailure):
-                # Never from the future: a clock that ran ahead must not make keys last for ever.
-                self._adopt(stored.document, min(stored.fetched_at, self._clock()))
+            # Never from the future: a clock that ran ahead must not make keys last for ever.
+            fetched_at = min(stored.fetched_at, self._clock())
+            if self._clock() - fetched_at <= self._rules.max_stale:
+                with contextlib.suppress(IssuerFailure):
+                    self._adopt(stored.document, fetched_at)
         self._task = asyncio.create_task(self._keep_fresh())
 
     async def close(self) -> None:
         """End the background work and the connections."""
         await _cancel(self._task)
-        self._flight.cancel()
+        await self._flight.cancel()
         await self._client.close()
 
     async def first(self) -> None:
@@ -218,53 +234,73 @@ class RemoteKeys:
         await self._tried.wait()
 
     async def refresh_for_unknown_kid(self) -> None:
-        """Fetch at most once in `cooldown`, failed fetches counted: guessed kids can't make us hammer the issuer."""
-        if self._flight.is_running or self._clock() - self._asked_at >= self._rules.cooldown:
-            with contextlib.suppress(IssuerFailure):
-                await self._flight.run()
+        """Fetch at most once in `cooldown`, failed fetches counted: guessed kids can't make us hammer the issuer.
+
+        Only fetches made here count, so that a rotation right after a refresh is seen too.
+        """
+        if not self._flight.is_running:
+            # A clock that was set back must not lengthen the cool-down.
+            if 0 <= self._clock() - self._searched_at < self._rules.cooldown:
+                return
+            self._searched_at = self._clock()
+        with contextlib.suppress(IssuerFailure):
+            await self._flight.run()
 
     async def _keep_fresh(self) -> None:
         failures = 0
         while True:
+            started = self._clock()
             try:
                 await self._flight.run()
                 failures = 0
             except IssuerFailure:
                 failures += 1
-            await self._sleep(self._pause(failures))
+            pause = self._retry(failures) if failures else self._period() - max(0.0, self._clock() - started)
+            await self._sleep(max(_SHORTEST_PAUSE, pause))
 
-    def _pause(self, failures: int) -> float:
-        """Seconds until the next fetch: the refresh time, or a back-off that doubles up to the cool-down."""
-        if failures:
-            retry = min(_FIRST_RETRY * 2.0 ** min(failures - 1, 16), self._rules.cooldown, self._rules.refresh)
-            return retry * random.uniform(0.8, 1.0)  # noqa: S311 - spreads replicas, guards nothing
+    def _retry(self, failures: int) -> float:
+        """Seconds until the next attempt: they double, up to the cool-down."""
+        retry = min(_FIRST_RETRY * 2.0 ** min(failures - 1, 16), self._rules.cooldown, self._rules.refresh)
+        return retry * random.uniform(0.8, 1.0)  # noqa: S311 - spreads replicas, guards nothing
+
+    def _period(self) -> float:
+        """Seconds from the start of one refresh to the start of the next."""
         refresh = self._rules.refresh
         if self._max_age is not None:
             refresh = min(refresh, max(self._max_age, _MIN_REFRESH))
-        # Earlier rather than later: a withdrawn key must be gone within `refresh` + 5 s.
-        return refresh * random.uniform(0.9, 1.0)  # noqa: S311 - spreads replicas, guards nothing
+        # Earlier than promised: a withdrawn key must be gone within `refresh` + 5 s, one failed attempt included.
+        return refresh * random.uniform(0.85, 0.95)  # noqa: S311 - spreads replicas, guards nothing
 
     async def _fetch(self) -> None:
-        self._asked_at = self._clock()
         try:
             document = await self._ask()
-            self._max_age = document.max_age
             self._adopt(document.members, self._clock())
+            self._max_age = document.max_age
+            self.results["ok"] += 1
+            if self._store is not None:
+                self._store.save(self._issuer, document.members, self._clock())
         except IssuerFailure as problem:
             self.results[problem.kind] += 1
             logger.warning("keys of issuer %s can't be fetched: %s: %s", self.name, problem.kind, problem)
             raise
+        except Exception:
+            # A defect of ours must neither end the refreshing for good nor answer a client's request with 500.
+            self.results["internal"] += 1
+            logger.exception("keys of issuer %s can't be fetched", self.name)
+            raise IssuerFailure("internal", "an unexpected error") from None
         finally:
             self._tried.set()
-        self.results["ok"] += 1
-        if self._store is not None:
-            self._store.save(self._issuer, document.members, self._clock())
 
     async def _ask(self) -> Document:
-        jwks_uri = self._jwks_uri
-        if jwks_uri is None:
-            jwks_uri = (await discover(self._client, self._issuer, self._metadata)).jwks_uri
-        return await self._client.fetch(jwks_uri)
+        try:
+            # One time for all the documents: four slow ones must not make a refresh four times as long.
+            async with asyncio.timeout(self._client.timeout):
+                if self._jwks_uri is not None:
+                    return await self._client.fetch(self._jwks_uri)
+                found = await discover(self._client, self._issuer, self._metadata)
+                return await self._client.fetch(found.jwks_uri, named_at=found.address)
+        except TimeoutError:
+            raise IssuerFailure("timeout", f"no keys in {self._client.timeout:g} s") from None
 
     def _adopt(self, document: dict[str, object], fetched_at: float) -> None:
         try:

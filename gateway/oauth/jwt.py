@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from gateway import errors
 from gateway.errors import GatewayError
-from gateway.oauth.jose import Malformed, b64url_decode, strict_json
-from gateway.oauth.keys import KeySet
+from gateway.oauth.jose import Malformed, OutOfRange, b64url_decode, strict_json
+from gateway.oauth.keys import EDWARDS, KeySet
 from gateway.oauth.tokens import Token, find_claim
 
 # Extensions that change what is signed or how (RFC 7515 §4.1.11, RFC 7797, RFC 7516 §4.1.3): we understand none.
@@ -44,6 +44,11 @@ class UnverifiedToken:
     signature: bytes = field(repr=False)
 
     @property
+    def key_id(self) -> str | None:
+        """Its `kid` (RFC 7515 §4.1.4), which `parse` has seen to be a text."""
+        return self.header.get("kid")
+
+    @property
     def issuer(self) -> str | None:
         """What it says of its issuer: only good for choosing whose rules it has to meet."""
         issuer = self.claims.get("iss")
@@ -51,26 +56,51 @@ class UnverifiedToken:
 
 
 def parse(token: bytes) -> UnverifiedToken:
-    """Read a compact JWS strictly (RFC 7515 §5.2). Raises `GatewayError` (token_malformed)."""
+    """Read a compact JWS strictly (RFC 7515 §5.2). Raises `GatewayError` (token_malformed; claim_invalid for a number
+    in the payload that is out of any range).
+    """
     # Counted before splitting: a megabyte of dots must not become a million parts.
     if token.count(b".") != 2:
         raise _malformed("not three parts")
     signing_input, _, signature = token.rpartition(b".")
     header, _, payload = signing_input.partition(b".")
     try:
-        head = strict_json(b64url_decode(header))
-        claims = strict_json(b64url_decode(payload))
+        head = _header(b64url_decode(header))
         signed = b64url_decode(signature)
+        claims = strict_json(b64url_decode(payload))
+    except OutOfRange as problem:
+        raise GatewayError(errors.CLAIM_INVALID, str(problem)) from None
     except Malformed as problem:
         raise _malformed(str(problem)) from None
-    for name in _REFUSED_HEADERS:
-        if name in head:
-            raise _malformed(f"header parameter {name}")
     return UnverifiedToken(head, claims, signing_input, signed)
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    try:
+        header = strict_json(data)
+    except OutOfRange as problem:
+        raise Malformed(str(problem)) from None
+    for name in _REFUSED_HEADERS:
+        if name in header:
+            raise Malformed(f"header parameter {name}")
+    if not isinstance(header.get("kid", ""), str):
+        raise Malformed("kid is no text")
+    return header
 
 
 def _malformed(evidence: str) -> GatewayError:
     return GatewayError(errors.TOKEN_MALFORMED, evidence)
+
+
+def check_algorithm(token: UnverifiedToken, rules: TokenRules) -> str:
+    """The algorithm of the header, if it is allowed for this issuer (RFC 8725 §3.1). Raises `GatewayError`."""
+    algorithm = token.header.get("alg")
+    # Whoever allows EdDSA allows it under its other names too; the key decides which curve it is.
+    if isinstance(algorithm, str) and (
+        algorithm in rules.algorithms or (algorithm in EDWARDS and "EdDSA" in rules.algorithms)
+    ):
+        return algorithm
+    raise GatewayError(errors.ALGORITHM_REFUSED, f"alg is not one of {' '.join(sorted(rules.algorithms))}")
 
 
 def verify(token: UnverifiedToken, rules: TokenRules, keys: KeySet, now: float) -> Token:
@@ -93,13 +123,8 @@ def _text(value: object) -> str | None:
 
 
 def _check_signature(token: UnverifiedToken, rules: TokenRules, keys: KeySet) -> str:
-    algorithm = token.header.get("alg")
-    if not isinstance(algorithm, str) or algorithm not in rules.algorithms:
-        raise GatewayError(errors.ALGORITHM_REFUSED, f"alg is not one of {' '.join(sorted(rules.algorithms))}")
-    kid = token.header.get("kid")
-    if kid is not None and not isinstance(kid, str):
-        raise _malformed("kid is no text")
-    candidates = keys.candidates(kid, algorithm)
+    algorithm = check_algorithm(token, rules)
+    candidates = keys.candidates(token.key_id, algorithm)
     if not candidates:
         raise GatewayError(errors.KEY_UNKNOWN, f"no key of {rules.name} fits kid and alg")
     for key in candidates:
@@ -155,7 +180,7 @@ def _check_audience(claims: Mapping[str, Any], rules: TokenRules) -> None:
 
 def _check_required(claims: Mapping[str, Any], rules: TokenRules) -> None:
     for name in rules.required_claims:
-        value = claims.get(name)
+        value = find_claim(claims, name)
         if value is None or value == "" or value == [] or value == {}:
             raise GatewayError(errors.CLAIM_INVALID, f"{name} is missing or empty")
     subject = claims.get("sub")

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import stat
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,8 @@ class KeyStore:
         """The stored keys of this issuer, None without any that can be used."""
         path = self._path(issuer)
         try:
+            if path.stat().st_mode & stat.S_IWOTH:
+                raise Malformed("everybody may write there")
             stored = strict_json(path.read_bytes())
         except FileNotFoundError:
             return None

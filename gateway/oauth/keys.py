@@ -9,8 +9,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any, Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import Algorithm, ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm, get_default_algorithms
@@ -20,13 +22,16 @@ from gateway.oauth.jose import Malformed
 
 ASYMMETRIC: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 SYMMETRIC: Final = ("HS256", "HS384", "HS512")
+EDWARDS: Final = frozenset({"EdDSA", "Ed25519", "Ed448"})
+"""EdDSA (RFC 8037) and what it is called where the curve is part of the name (RFC 9864 §2.2)."""
 MAX_CANDIDATES: Final = 8
 """How many keys are tried for one token: the bound on what a token without `kid` can cost."""
 
 _MIN_RSA_BITS = 2048
+_MIN_RSA_EXPONENT = 65_537
 _EC = {"P-256": ("ES256", 256), "P-384": ("ES384", 384), "P-521": ("ES512", 521)}
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-_BY_NAME: Final[Mapping[str, Algorithm]] = get_default_algorithms()
+_BY_NAME: Final[Mapping[str, Algorithm]] = {**dict.fromkeys(EDWARDS, OKPAlgorithm()), **get_default_algorithms()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,9 +56,20 @@ class KeySet:
     skipped: tuple[str, ...] = ()
 
     def candidates(self, kid: str | None, algorithm: str) -> tuple[Key, ...]:
-        """The keys a token with this header may have been signed with, at most `MAX_CANDIDATES`."""
-        fitting = (key for key in self.keys if algorithm in key.algorithms and (kid is None or key.kid == kid))
-        return tuple(fitting)[:MAX_CANDIDATES]
+        """The keys a token with this header may have been signed with, at most `MAX_CANDIDATES`.
+
+        `kid` is a hint (RFC 7515 §4.1.4): a key that has none fits every token, after those that bear its `kid`.
+        """
+        fitting = [key for key in self.keys if algorithm in key.algorithms]
+        if kid is None:
+            return tuple(fitting[:MAX_CANDIDATES])
+        named = (key for key in fitting if key.kid == kid)
+        unnamed = (key for key in fitting if key.kid is None)
+        return tuple(islice(chain(named, unnamed), MAX_CANDIDATES))
+
+    def has(self, kid: str | None) -> bool:
+        """Whether a key bears this name: where none does, a newer set may hold the right key."""
+        return kid is not None and any(key.kid == kid for key in self.keys)
 
 
 def from_jwks(document: Mapping[str, Any]) -> KeySet:
@@ -68,17 +84,29 @@ def from_jwks(document: Mapping[str, Any]) -> KeySet:
             keys.append(_key(member))
         except Malformed as problem:
             skipped.append(f"keys[{index}]: {problem}")
-    canonical = json.dumps(members, sort_keys=True).encode("utf-8", "surrogatepass")
-    return KeySet(tuple(keys), hashlib.sha256(canonical).hexdigest(), tuple(skipped))
+    return KeySet(tuple(keys), _fingerprint(members), tuple(skipped))
+
+
+def _fingerprint(members: list[Any]) -> str:
+    try:
+        canonical = json.dumps(members, sort_keys=True)
+    except RecursionError:
+        raise Malformed("JSON nested too deeply") from None
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def from_secret(secret: bytes, algorithms: Iterable[str]) -> KeySet:
-    """A shared secret for HS256, HS384 and HS512. Raises `Malformed` below 32 bytes (RFC 7518 §3.2)."""
+    """A shared secret for HS256, HS384 and HS512. Raises `Malformed` below 32 bytes (RFC 7518 §3.2), and for a key in
+    PEM or SSH form: that is a public key in the wrong place, and everybody could sign with it.
+    """
     if len(secret) < 32:
         raise Malformed("a shared secret needs 32 bytes at the least")
     usable = frozenset(algorithm for algorithm in algorithms if algorithm in SYMMETRIC)
-    key = Key(None, usable, HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret))
-    return KeySet((key,), hashlib.sha256(secret).hexdigest())
+    try:
+        material = HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
+    except PyJWTError:
+        raise Malformed("an asymmetric key is no shared secret") from None
+    return KeySet((Key(None, usable, material),), hashlib.sha256(secret).hexdigest())
 
 
 def _key(jwk: object) -> Key:
@@ -96,7 +124,8 @@ def _key(jwk: object) -> Key:
     if named is not None:
         if not isinstance(named, str) or named not in algorithms:
             raise Malformed("alg does not fit the key")
-        algorithms = frozenset({named})
+        # The names of EdDSA mean the same of one key, and issuers change from the old one to the new one.
+        algorithms = algorithms if named in EDWARDS else frozenset({named})
     return Key(kid, algorithms, material)
 
 
@@ -116,11 +145,11 @@ def _material(jwk: dict[str, Any]) -> tuple[Any, frozenset[str]]:
         if kind == "EC":
             return _ec(jwk)
         if kind == "OKP":
-            return OKPAlgorithm.from_jwk(jwk), frozenset({"EdDSA"})
+            return OKPAlgorithm.from_jwk(jwk), frozenset({"EdDSA", jwk["crv"]})
     except Malformed:
         raise
     # A broken key may trip any layer below: PyJWT, base64, cryptography. None of it may stop the others from working.
-    except (PyJWTError, ValueError, TypeError, KeyError, OverflowError):
+    except (PyJWTError, UnsupportedAlgorithm, ValueError, TypeError, KeyError, OverflowError):
         raise Malformed("broken key material") from None
     raise Malformed("unknown kty")
 
@@ -131,7 +160,7 @@ def _rsa(key: object) -> tuple[RSAPublicKey, frozenset[str]]:
     if key.key_size < _MIN_RSA_BITS:
         raise Malformed("RSA below 2048 bits")
     exponent = key.public_numbers().e
-    if exponent < 3 or exponent % 2 == 0:
+    if exponent < _MIN_RSA_EXPONENT or exponent % 2 == 0:
         raise Malformed("RSA with an unsafe exponent")
     return key, frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway import errors
 from gateway.access.verification import TrustedIssuer, Verified, Verifier
 from gateway.cache.memory import BoundedCache
 from gateway.errors import GatewayError
+from gateway.oauth.jwks import KeySource
 from gateway.oauth.jwt import TokenRules
 from gateway.oauth.keys import KeySet, from_jwks
 from gateway.oauth.tokens import Credential
 from gateway.record import RequestRecord
-from tests.oauth.test_keys import other_rsa_jwk
+from tests.http.origin import until
+from tests.issuer import FakeIssuer, public_jwk, signed_by
+from tests.oauth.test_jwks import keys_of
 from tests.world import AUDIENCE, ISSUER, mint, public_jwks
 
 GOOD = from_jwks(json.loads(public_jwks()))
-OTHER = from_jwks({"keys": [other_rsa_jwk()]})
+OTHER = from_jwks({"keys": [public_jwk("other rsa", kid="k2")]})
+
+
+SECOND = "https://second.example.com"
 
 
 class Keys:
@@ -49,18 +58,24 @@ class Keys:
             self.keys = self.fresh
 
 
-def verifier(keys: Keys, *, now: list[float] | None = None, entries: int = 10) -> Verifier:
-    rules = TokenRules("corp", ISSUER, frozenset({AUDIENCE}), frozenset({"RS256"}))
+def trusted(keys: KeySource, issuer: str = ISSUER) -> TrustedIssuer:
+    return TrustedIssuer(TokenRules("corp", issuer, frozenset({AUDIENCE}), frozenset({"RS256"})), keys)
+
+
+def verifier(*keys: Keys, now: list[float] | None = None, entries: int = 10, max_token: int = 16_384) -> Verifier:
+    """A verifier that trusts an issuer for each of these sources; the second has an address of its own."""
+    issuers = [trusted(source, issuer) for source, issuer in zip(keys, (ISSUER, SECOND), strict=False)]
     cache = BoundedCache[bytes, Verified](entries=entries, weight=100_000)
-    clock = {} if now is None else {"clock": lambda: now[0]}
-    return Verifier([TrustedIssuer(rules, keys)], max_token=16_384, cache=cache, **clock)  # type: ignore[arg-type]
+    clock = time.time if now is None else lambda: now[0]
+    return Verifier(issuers, max_token=max_token, cache=cache, clock=clock)
 
 
-async def verify(one: Verifier, token: str) -> Verified:
-    return await one.verify(Credential("bearer", token.encode()), RequestRecord("GET", 0.0))
+async def verify(one: Verifier, token: str | bytes) -> Verified:
+    value = token if isinstance(token, bytes) else token.encode()
+    return await one.verify(Credential("bearer", value), RequestRecord("GET", 0.0))
 
 
-async def reason(one: Verifier, token: str) -> str:
+async def reason(one: Verifier, token: str | bytes) -> str:
     with pytest.raises(GatewayError) as refused:
         await verify(one, token)
     return refused.value.reason.name
@@ -129,3 +144,88 @@ async def test_what_is_remembered_is_bounded() -> None:
     await verify(one, tokens[-1])
     await verify(one, tokens[0])
     assert (one.hits, one.misses) == (1, 6)
+
+
+async def test_keys_of_one_issuer_verify_no_token_of_another_although_the_names_are_the_same() -> None:
+    other = from_jwks({"keys": [public_jwk("other rsa", kid="k1")]})
+    one = verifier(Keys(GOOD), Keys(other))
+    await verify(one, mint())
+    assert await reason(one, mint(iss=SECOND)) == "signature_invalid"
+
+
+async def test_a_token_that_no_key_could_save_is_refused_during_an_outage_too() -> None:
+    one = verifier(Keys(None), max_token=2000)
+    claims = {"iss": ISSUER}
+    for algorithm in ("none", "HS256", "ES256"):
+        assert await reason(one, signed_by("rsa", "RS256", {"alg": algorithm}, claims)) == "algorithm_refused"
+    assert await reason(one, "x.y.z") == "token_malformed"
+    assert await reason(one, "x" * 2001) == "token_too_large"
+    assert await reason(one, signed_by("rsa", "RS256", {"alg": "RS256"}, claims)) == "issuer_unavailable"
+
+
+async def test_the_size_of_a_token_is_looked_at_first() -> None:
+    one = verifier(Keys(GOOD), max_token=len(mint()))
+    await verify(one, mint())
+    assert await reason(one, mint(x="y" * 100)) == "token_too_large"
+
+
+async def test_a_forged_token_that_names_a_known_key_causes_no_fetch() -> None:
+    keys = Keys(GOOD, fresh=OTHER)
+    forged = signed_by("other rsa", "RS256", {"alg": "RS256", "kid": "k1"}, {"iss": ISSUER})
+    assert await reason(verifier(keys), forged) == "signature_invalid"
+    assert keys.refreshes == 0
+
+
+async def test_keys_without_names_are_fetched_again_when_none_of_them_fits() -> None:
+    keys = Keys(from_jwks({"keys": [public_jwk("other rsa")]}), fresh=from_jwks({"keys": [public_jwk("rsa")]}))
+    await verify(verifier(keys), mint())
+    assert keys.refreshes == 1
+
+
+async def test_keys_that_go_while_they_are_fetched_are_an_outage() -> None:
+    class Vanishing(Keys):
+        async def refresh_for_unknown_kid(self) -> None:
+            self.keys = None
+
+    assert await reason(verifier(Vanishing(OTHER)), mint()) == "issuer_unavailable"
+
+
+async def test_a_decision_that_is_being_explained_shows_every_check_again() -> None:
+    one = verifier(Keys(GOOD))
+    token = mint()
+    await verify(one, token)
+    record = RequestRecord("GET", 0.0)
+    record.steps = []
+    await one.verify(Credential("bearer", token.encode()), record)
+    assert [step.step for step in record.steps] == ["issuer", "key", "token"]
+
+
+async def test_a_key_that_the_issuer_withdraws_takes_its_remembered_tokens_along() -> None:
+    async with FakeIssuer() as issuer, keys_of(issuer) as keys:
+        await keys.first()
+        cache = BoundedCache[bytes, Verified](entries=10, weight=100_000)
+        one = Verifier(
+            [trusted(keys, issuer.issuer)], max_token=16_384, cache=cache, clock=lambda: keys.fetched_at or 0
+        )
+        header = {"alg": "RS256", "kid": "k1"}
+        claims = {"iss": issuer.issuer, "aud": AUDIENCE, "sub": "u1", "exp": 2_000_000_000}
+        token = signed_by("rsa", "RS256", header, claims)
+        assert await verify(one, token) is await verify(one, token)
+        issuer.jwks = {"keys": [public_jwk("other rsa", kid="k2")]}
+        keys.resume.set()
+        await until(lambda: keys.results["ok"] == 2)
+        assert await reason(one, token) == "key_unknown"
+        await verify(one, signed_by("other rsa", "RS256", {**header, "kid": "k2"}, claims))
+
+
+TOKEN = mint().encode()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=300) | st.tuples(st.integers(0, len(TOKEN) - 1), st.binary(max_size=3)))
+async def test_anything_but_a_good_token_is_refused_with_401(change: bytes | tuple[int, bytes]) -> None:
+    value = change if isinstance(change, bytes) else TOKEN[: change[0]] + change[1] + TOKEN[change[0] + 1 :]
+    if value != TOKEN:
+        with pytest.raises(GatewayError) as refused:
+            await verify(verifier(Keys(GOOD)), value)
+        assert refused.value.reason.status == 401

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
@@ -122,3 +124,50 @@ async def test_only_get_and_head_are_answered(admin: Admin, method: str) -> None
 async def test_no_answer_may_be_stored(admin: Admin, path: str) -> None:
     async with admin.get(path) as response:
         assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["Server"] == "oauth-gateway"
+
+
+async def sent_back(admin: Admin, request: bytes) -> str:
+    """Everything the listener sends until it closes the connection."""
+    reader, writer = await asyncio.open_connection(admin.host, admin.port)
+    try:
+        writer.write(request)
+        return (await asyncio.wait_for(reader.read(), 10)).decode("latin-1")
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /livez HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer canary\x01\r\n\r\n",
+        b"GET /canary\xff HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"G@T /canary HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\ncanary\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"canary" * 10_000 + b"\r\n\r\n",
+        b"\x16\x03\x01canary\r\n\r\n",
+    ],
+)
+async def test_malformed_bytes_are_refused_and_never_sent_back(
+    admin: Admin, request_: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = await sent_back(admin, request_)
+    assert answer.startswith("HTTP/1.0 400 ")
+    assert answer.endswith("\r\n\r\nbad request\n")
+    assert "no-store" in answer
+    assert "canary" not in answer
+    assert "aiohttp" not in answer
+    assert caplog.records == []
+
+
+async def test_a_fault_of_our_own_is_told_to_the_log_alone(
+    aiohttp_client: AiohttpClient, health: Health, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> bytes:
+        raise ValueError("canary")
+
+    admin = await aiohttp_client(make_admin_app(health, broken))
+    async with admin.get("/metrics") as response:
+        assert (response.status, await response.text()) == (500, "internal error\n")
+    assert [record.getMessage() for record in caplog.records] == ["the admin listener failed"]

@@ -111,6 +111,19 @@ def test_a_target_of_another_form_is_refused(sent: str) -> None:
     assert reason(sent) in ("request_invalid", "path_ambiguous")
 
 
+@pytest.mark.parametrize(
+    "sent", ["http://a#b", "http://a/#", "http://u@a#/x", "http://\xe9/x", "http://a\x7f/x", "http://a/x\n", "h\x00"]
+)
+def test_a_fragment_or_an_illegal_byte_anywhere_in_the_target_is_ambiguous(sent: str) -> None:
+    assert reason(sent) == "path_ambiguous"
+
+
+@given(st.text(st.characters(max_codepoint=255), max_size=20) | st.text("hHtTpP:/?#@[]*%2eF;.a ", max_size=20))
+def test_any_target_has_one_form_or_is_refused(sent: str) -> None:
+    for method in ("GET", "OPTIONS"):
+        assert reason(sent, method) in (None, "path_ambiguous", "request_invalid")
+
+
 def test_the_asterisk_is_for_options_alone() -> None:
     assert normalise("*", "OPTIONS").path == "*"
     assert reason("*", "GET") == "request_invalid"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import json
@@ -10,24 +9,22 @@ from typing import Any
 
 import jwt as pyjwt
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 
 from gateway.errors import GatewayError
 from gateway.oauth import jwt
-from gateway.oauth.keys import ASYMMETRIC, KeySet, from_jwks, from_secret
+from gateway.oauth.keys import ASYMMETRIC, EDWARDS, KeySet, from_jwks, from_secret
 from gateway.oauth.tokens import Token
-from tests.oauth.test_keys import other_rsa_jwk
+from tests.issuer import KINDS, encode, private_key, public_jwk, signed_by
 from tests.world import ISSUER, public_jwks, signing_key
 
 NOW = 1_700_000_000.0
 CLAIMS = {"iss": ISSUER, "aud": "orders-api", "sub": "u1", "iat": NOW, "exp": NOW + 300}
 HEADER = {"alg": "RS256", "kid": "k1", "typ": "at+jwt"}
 KEYS = from_jwks(json.loads(public_jwks()))
-P256, ED = ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()
 
 
 def rules(**changes: Any) -> jwt.TokenRules:
@@ -35,16 +32,9 @@ def rules(**changes: Any) -> jwt.TokenRules:
     return jwt.TokenRules(**{"name": "corp", "issuer": ISSUER, **defaults, **changes})
 
 
-def b64(data: bytes | dict[str, Any]) -> str:
-    raw = data if isinstance(data, bytes) else json.dumps(data).encode()
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
 def signed(header: bytes | dict[str, Any], claims: bytes | dict[str, Any]) -> bytes:
-    """A token with exactly these bytes as header and payload, signed by the issuer's key."""
-    signing_input = f"{b64(header)}.{b64(claims)}".encode()
-    signature = pyjwt.get_algorithm_by_name("RS256").sign(signing_input, signing_key())
-    return signing_input + b"." + b64(signature).encode()
+    """A token with exactly this header and payload, signed by the issuer's key."""
+    return signed_by("rsa", "RS256", header, claims)
 
 
 def verify(token: bytes, *, now: float = NOW, keys: KeySet = KEYS, **changes: Any) -> Token:
@@ -63,7 +53,8 @@ def reason(token: bytes, **options: Any) -> str | None:
 
 def test_a_good_token_is_verified_with_its_scopes() -> None:
     token = verify(signed(HEADER, {**CLAIMS, "scope": "a b"}))
-    assert (token.issuer, token.subject, token.scopes) == ("corp", "u1", {"a", "b"})
+    assert (token.issuer, token.subject) == ("corp", "u1")
+    assert token.scopes == {"a", "b"}
     assert (token.expires_at, token.key_id) == (NOW + 330, "k1")
 
 
@@ -116,11 +107,59 @@ def test_a_date_that_is_no_number_is_refused(claim: str, value: Any) -> None:
     assert reason(signed(HEADER, {**CLAIMS, claim: value})) == "claim_invalid"
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "9" * 5000, "-" + "9" * 400])
-def test_a_number_that_is_not_finite_makes_the_token_malformed(number: str) -> None:
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        ("NaN", "token_malformed"),
+        ("Infinity", "token_malformed"),
+        ("-Infinity", "token_malformed"),
+        ("1e400", "claim_invalid"),
+        ("9" * 5000, "claim_invalid"),
+        ("-" + "9" * 400, "claim_invalid"),
+        ("1e300", None),
+        ("9" * 99, None),
+        ("-1", "token_expired"),
+        ("1700000299.5", None),
+    ],
+)
+def test_a_date_is_a_finite_number(number: str, expected: str | None) -> None:
     claims = json.dumps(CLAIMS).replace(str(NOW + 300), number).encode()
     assert number.encode() in claims
-    assert reason(signed(HEADER, claims)) == "token_malformed"
+    assert reason(signed(HEADER, claims)) == expected
+
+
+def test_a_number_beyond_all_measure_in_the_header_is_malformed() -> None:
+    assert reason(signed(b'{"alg":"RS256","x":1e400}', CLAIMS)) == "token_malformed"
+
+
+@pytest.mark.parametrize(
+    ("required", "claims", "expected"),
+    [
+        (("tenant",), {}, "claim_invalid"),
+        (("tenant",), {"tenant": None}, "claim_invalid"),
+        (("tenant",), {"tenant": ""}, "claim_invalid"),
+        (("tenant",), {"tenant": []}, "claim_invalid"),
+        (("tenant",), {"tenant": {}}, "claim_invalid"),
+        (("tenant",), {"tenant": 0}, None),
+        (("tenant",), {"tenant": False}, None),
+        (("realm.roles",), {"realm": {"roles": ["a"]}}, None),
+        (("realm.roles",), {"realm": {"roles": []}}, "claim_invalid"),
+        (("https://x.example/a.b",), {"https://x.example/a.b": "c"}, None),
+        ((), {"sub": None}, None),
+        ((), {"sub": 7}, "claim_invalid"),
+    ],
+)
+def test_a_required_claim_is_there_and_not_empty(
+    required: tuple[str, ...], claims: dict[str, Any], expected: str | None
+) -> None:
+    assert reason(signed(HEADER, {**CLAIMS, **claims}), required_claims=required) == expected
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"), [({}, None), ({"aud": None}, "claim_invalid"), ({"aud": [7]}, "claim_invalid")]
+)
+def test_where_any_audience_will_do_there_has_to_be_one(claims: dict[str, Any], expected: str | None) -> None:
+    assert reason(signed(HEADER, {**CLAIMS, "aud": "other", **claims}), audience=None) == expected
 
 
 @pytest.mark.parametrize(
@@ -171,6 +210,7 @@ def test_a_lifetime_may_be_bounded(lifetime: float, changes: dict[str, Any], exp
         {"alg": "RS256", "b64": True},
         {"alg": "RS256", "zip": "DEF"},
         {"alg": "RS256", "kid": 7},
+        {"alg": "RS256", "kid": None},
         b'{"alg":"RS256","alg":"RS256"}',
         b'{"alg":"none","alg":"RS256"}',
         b"[]",
@@ -214,47 +254,90 @@ def test_a_public_key_is_never_an_hmac_secret() -> None:
         .public_key()
         .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
-    signing_input = f"{b64({**HEADER, 'alg': 'HS256'})}.{b64(CLAIMS)}".encode()
-    forged = signing_input + b"." + b64(hmac.digest(pem, signing_input, hashlib.sha256)).encode()
+    signing_input = encode({**HEADER, "alg": "HS256"}) + b"." + encode(CLAIMS)
+    forged = signing_input + b"." + encode(hmac.digest(pem, signing_input, hashlib.sha256))
     assert reason(forged) == "algorithm_refused"
     assert reason(forged, algorithms=frozenset({"HS256", "RS256"})) == "key_unknown"
 
 
 @pytest.mark.parametrize("name", ["jku", "x5u", "jwk", "x5c"])
 def test_a_key_that_the_token_brings_along_is_never_used(name: str) -> None:
-    other = ec.generate_private_key(ec.SECP256R1())
-    jwk = json.loads(ECAlgorithm.to_jwk(other.public_key()))
-    token = pyjwt.encode(CLAIMS, other, "ES256", headers={"kid": "k1", name: jwk if name == "jwk" else "https://x"})
-    assert reason(token.encode()) == "key_unknown"
+    value = public_jwk("P-256") if name == "jwk" else "https://x"
+    token = signed_by("P-256", "ES256", {"alg": "ES256", "kid": "k1", name: value}, CLAIMS)
+    assert reason(token) == "key_unknown"
 
 
-def keys_of_all_kinds() -> dict[str, Any]:
-    ecdsa, eddsa = ECAlgorithm.to_jwk(P256.public_key()), OKPAlgorithm.to_jwk(ED.public_key())
-    rsa = json.loads(public_jwks())["keys"][0]
-    del rsa["alg"]
-    return {"keys": [{**json.loads(ecdsa), "kid": "ec"}, {**json.loads(eddsa), "kid": "ed"}, {**rsa, "kid": "rsa"}]}
+def keys_of_all_kinds() -> KeySet:
+    return from_jwks({"keys": [public_jwk(kind, kid=kind) for kind in KINDS]})
 
 
-@pytest.mark.parametrize("kid", ["rsa", "ec", "ed", None])
+@pytest.mark.parametrize("algorithm", sorted({*ASYMMETRIC, *EDWARDS}))
+@pytest.mark.parametrize("named", [*KINDS, None])
+def test_an_algorithm_goes_with_its_own_kind_of_key_alone(algorithm: str, named: str | None) -> None:
+    header = {"alg": algorithm} if named is None else {"alg": algorithm, "kid": named}
+    for kind in (kind for kind, algorithms in KINDS.items() if algorithm in algorithms):
+        expected = None
+        if named is not None and algorithm not in KINDS[named]:
+            expected = "key_unknown"
+        elif named is not None and named != kind:
+            expected = "signature_invalid"  # EdDSA on the other curve
+        assert reason(signed_by(kind, algorithm, header, CLAIMS), keys=keys_of_all_kinds()) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_header_says_of_the_algorithm_has_to_be_true(kind: str) -> None:
+    for algorithm in sorted({*ASYMMETRIC, *EDWARDS} - set(KINDS[kind])):
+        token = signed_by(kind, KINDS[kind][0], {"alg": algorithm}, CLAIMS)
+        assert reason(token, keys=keys_of_all_kinds()) == "signature_invalid"
+
+
+@pytest.mark.parametrize("algorithm", sorted({*ASYMMETRIC, *EDWARDS}))
+def test_an_algorithm_that_the_issuer_does_not_use_is_refused(algorithm: str) -> None:
+    own = {"EdDSA"} if algorithm in EDWARDS else {algorithm}
+    kind = next(kind for kind, algorithms in KINDS.items() if algorithm in algorithms)
+    token = signed_by(kind, algorithm, {"alg": algorithm}, CLAIMS)
+    assert reason(token, keys=keys_of_all_kinds(), algorithms=frozenset(ASYMMETRIC) - own) == "algorithm_refused"
+    assert reason(token, keys=keys_of_all_kinds(), algorithms=frozenset(own)) is None
+
+
 @pytest.mark.parametrize(
-    ("algorithm", "own"),
-    [("RS256", "rsa"), ("RS512", "rsa"), ("PS256", "rsa"), ("PS384", "rsa"), ("ES256", "ec"), ("EdDSA", "ed")],
+    "signature", [b"", bytes(64), bytes(63), bytes(65), b"\xff" * 64, bytes(63) + b"\1", b"0\6\2\1\1\2\1\1"]
 )
-def test_an_algorithm_goes_with_its_own_kind_of_key_alone(algorithm: str, own: str, kid: str | None) -> None:
-    private = {"rsa": signing_key(), "ec": P256, "ed": ED}[own]
-    headers = {"kid": kid} if kid is not None else None
-    token = pyjwt.encode(CLAIMS, private, algorithm, headers=headers).encode()
-    assert reason(token, keys=from_jwks(keys_of_all_kinds())) == (None if kid in (own, None) else "key_unknown")
+def test_a_signature_that_no_key_made_is_invalid(signature: bytes) -> None:
+    for kind, algorithm in (("P-256", "ES256"), ("Ed25519", "EdDSA"), ("rsa", "RS256"), ("rsa", "PS256")):
+        token = encode({"alg": algorithm, "kid": kind}) + b"." + encode(CLAIMS) + b"." + encode(signature)
+        assert reason(token, keys=keys_of_all_kinds()) == "signature_invalid"
+
+
+def test_an_ecdsa_signature_in_der_is_invalid() -> None:
+    signing_input = encode({"alg": "ES256", "kid": "P-256"}) + b"." + encode(CLAIMS)
+    der = private_key("P-256").sign(signing_input, ec.ECDSA(hashes.SHA256()))
+    assert reason(signing_input + b"." + encode(der), keys=keys_of_all_kinds()) == "signature_invalid"
+
+
+@pytest.mark.parametrize(("salt", "expected"), [(32, None), (0, "signature_invalid"), (64, "signature_invalid")])
+def test_a_pss_salt_is_as_long_as_the_hash(salt: int, expected: str | None) -> None:
+    signing_input = encode({"alg": "PS256", "kid": "rsa"}) + b"." + encode(CLAIMS)
+    scheme = padding.PSS(padding.MGF1(hashes.SHA256()), salt)
+    signature = private_key("rsa").sign(signing_input, scheme, hashes.SHA256())
+    assert reason(signing_input + b"." + encode(signature), keys=keys_of_all_kinds()) == expected
+
+
+def test_a_key_without_a_name_is_tried_whatever_name_the_token_gives() -> None:
+    unnamed = from_jwks({"keys": [public_jwk("rsa")]})
+    assert reason(signed(HEADER, CLAIMS), keys=unnamed) is None
+    other = from_jwks({"keys": [public_jwk("other rsa")]})
+    assert reason(signed(HEADER, CLAIMS), keys=other) == "signature_invalid"
 
 
 def test_keys_of_one_issuer_verify_nothing_of_another() -> None:
-    other = from_jwks({"keys": [{**json.loads(ECAlgorithm.to_jwk(P256.public_key())), "kid": "k1"}]})
+    other = from_jwks({"keys": [public_jwk("P-256", kid="k1")]})
     assert reason(signed(HEADER, CLAIMS), keys=other) == "key_unknown"
 
 
 def test_several_keys_with_one_kid_are_all_tried_but_not_more_than_eight() -> None:
     good = json.loads(public_jwks())["keys"][0]
-    wrong = {**other_rsa_jwk(), "kid": "k1"}
+    wrong = public_jwk("other rsa", kid="k1")
     assert reason(signed(HEADER, CLAIMS), keys=from_jwks({"keys": [wrong] * 7 + [good]})) is None
     assert reason(signed(HEADER, CLAIMS), keys=from_jwks({"keys": [wrong] * 8 + [good]})) == "signature_invalid"
 
@@ -267,6 +350,8 @@ def test_a_shared_secret_verifies_hmac_and_nothing_else() -> None:
     assert (
         reason(pyjwt.encode(CLAIMS, "t" * 32, "HS256").encode(), keys=keys, algorithms=allowed) == "signature_invalid"
     )
+    named = pyjwt.encode(CLAIMS, secret, "HS256", headers={"kid": "any"})
+    assert reason(named.encode(), keys=keys, algorithms=allowed) is None
     assert reason(signed(HEADER, CLAIMS), keys=keys, algorithms=allowed) == "algorithm_refused"
 
 
@@ -289,8 +374,7 @@ def test_scopes_come_from_the_first_claim_that_is_there(claims: dict[str, Any], 
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.binary(max_size=200)
-    | st.lists(st.binary(max_size=60).map(lambda part: b64(part).encode()), max_size=5).map(b".".join)
+    st.binary(max_size=200) | st.lists(st.binary(max_size=60).map(lambda part: encode(part)), max_size=5).map(b".".join)
 )
 def test_any_bytes_are_refused_and_never_break_anything(token: bytes) -> None:
     assert reason(token) is not None

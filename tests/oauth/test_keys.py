@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
 
 from gateway.oauth.jose import Malformed
 from gateway.oauth.keys import from_jwks, from_secret
+from tests.issuer import public_jwk
 from tests.world import public_jwks
 
 GOOD = json.loads(public_jwks())["keys"][0]
-EC = json.loads(ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key()))
-
-
-@functools.cache
-def _other() -> str:
-    return json.dumps(RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 2048).public_key(), as_dict=True))
+EC = public_jwk("P-256")
+ED448 = public_jwk("Ed448")
 
 
 def other_rsa_jwk() -> dict[str, Any]:
-    jwk: dict[str, Any] = json.loads(_other())
-    return jwk
+    return public_jwk("other rsa")
 
 
 def small_rsa() -> dict[str, Any]:
@@ -49,6 +44,22 @@ def small_rsa() -> dict[str, Any]:
         {**GOOD, "n": 5},
         {**GOOD, "e": "AA"},
         {**GOOD, "e": "Ag"},
+        {**GOOD, "e": "Aw"},
+        {**GOOD, "e": "AQAC"},
+        {**GOOD, "use": None},
+        {**GOOD, "key_ops": []},
+        {**GOOD, "key_ops": ["sign"]},
+        {**GOOD, "alg": "HS256"},
+        {**GOOD, "alg": "none"},
+        {**GOOD, "alg": "EdDSA"},
+        {**GOOD, "kty": "EC"},
+        {**GOOD, "kty": "oct"},
+        {**ED448, "crv": "Ed25519"},
+        {**ED448, "alg": "Ed25519"},
+        {**ED448, "d": "AA"},
+        {**EC, "alg": "ES384"},
+        {**EC, "x": EC["x"][:-3]},
+        {**EC, "y": None},
         {"kty": "RSA"},
         {"kty": "EC", "crv": "P-256", "x": EC["x"]},
         {**EC, "x": EC["y"]},
@@ -75,9 +86,12 @@ def test_an_rsa_key_below_2048_bits_is_skipped() -> None:
     assert from_jwks({"keys": [small_rsa()]}).keys == ()
 
 
-def test_both_edwards_curves_go_with_eddsa() -> None:
-    jwk = json.loads(OKPAlgorithm.to_jwk(ed448.Ed448PrivateKey.generate().public_key()))
-    assert from_jwks({"keys": [jwk]}).candidates(None, "EdDSA")
+@pytest.mark.parametrize("curve", ["Ed25519", "Ed448"])
+@pytest.mark.parametrize("alg", [None, "EdDSA", "own"])
+def test_an_edwards_key_goes_with_eddsa_and_the_name_of_its_curve(curve: str, alg: str | None) -> None:
+    members = {} if alg is None else {"alg": curve if alg == "own" else alg}
+    (key,) = from_jwks({"keys": [public_jwk(curve, **members)]}).keys
+    assert key.algorithms == {"EdDSA", curve}
 
 
 @pytest.mark.parametrize("document", [{}, {"keys": {}}, {"keys": None}, {"keys": "x"}])
@@ -105,9 +119,38 @@ def test_the_same_keys_have_the_same_fingerprint_whatever_the_order_of_members()
     assert first.fingerprint != from_jwks({"keys": [other_rsa_jwk()]}).fingerprint
 
 
-def test_a_short_secret_is_refused() -> None:
+def test_a_key_without_a_name_comes_after_those_that_bear_it_and_all_are_bounded() -> None:
+    keys = from_jwks({"keys": [public_jwk("rsa")] * 9 + [GOOD]})
+    assert [key.kid for key in keys.candidates("k1", "RS256")] == ["k1"] + [None] * 7
+    assert len(keys.candidates(None, "RS256")) == 8
+    assert (keys.has("k1"), keys.has("k2"), keys.has(None)) == (True, False, False)
+
+
+def test_a_set_nested_beyond_measure_is_malformed() -> None:
+    deep: Any = GOOD
+    for _ in range(100_000):
+        deep = {"x": deep}
     with pytest.raises(Malformed):
-        from_secret(b"x" * 31, ["HS256"])
+        from_jwks({"keys": [deep]})
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        b"",
+        b"x" * 31,
+        b"ssh-rsa " + b"A" * 64,
+        b"-----BEGIN PUBLIC KEY-----\n" + b"A" * 64 + b"\n-----END PUBLIC KEY-----",
+    ],
+)
+def test_what_is_no_shared_secret_is_refused(secret: bytes) -> None:
+    with pytest.raises(Malformed):
+        from_secret(secret, ["HS256"])
+
+
+def test_a_shared_secret_goes_with_no_other_algorithm() -> None:
+    (key,) = from_secret(b"x" * 32, ["HS256", "RS256", "none"]).keys
+    assert key.algorithms == {"HS256"}
 
 
 def test_no_key_shows_its_material() -> None:

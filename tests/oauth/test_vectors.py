@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 from gateway import errors
 from gateway.errors import GatewayError
 from gateway.oauth import jwt
-from gateway.oauth.jose import Malformed, b64url_decode
-from gateway.oauth.keys import ASYMMETRIC, SYMMETRIC, Key, from_jwks, from_secret
+from gateway.oauth.jose import b64url_decode
+from gateway.oauth.keys import ASYMMETRIC, EDWARDS, SYMMETRIC, Key, from_jwks, from_secret
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 RFC7515 = json.loads((VECTORS / "rfc7515.json").read_text())
@@ -27,6 +28,11 @@ def key_of(example: dict[str, Any]) -> Key:
     return from_jwks({"keys": [jwk]}).keys[0]
 
 
+def each_byte_changed(data: bytes) -> Iterator[bytes]:
+    for position, byte in enumerate(data):
+        yield data[:position] + bytes([byte ^ 1]) + data[position + 1 :]
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_signature_of_an_example_verifies(example: dict[str, Any]) -> None:
     signing_input, _, signature = example["compact"].encode().rpartition(b".")
@@ -38,10 +44,10 @@ def test_no_changed_signature_or_content_verifies(example: dict[str, Any]) -> No
     key = key_of(example)
     signing_input, _, encoded = example["compact"].encode().rpartition(b".")
     signature = b64url_decode(encoded)
-    for position in (0, len(signature) // 2, len(signature) - 1):
-        changed = bytearray(signature)
-        changed[position] ^= 1
-        assert not key.verifies(example["algorithm"], signing_input, bytes(changed))
+    for changed in each_byte_changed(signature):
+        assert not key.verifies(example["algorithm"], signing_input, changed)
+    for changed in each_byte_changed(signing_input):
+        assert not key.verifies(example["algorithm"], changed, signature)
     assert not key.verifies(example["algorithm"], signing_input + b"x", signature)
     assert not key.verifies(example["algorithm"], signing_input, signature[:-1])
     assert not key.verifies(example["algorithm"], signing_input, signature + b"\0")
@@ -52,7 +58,8 @@ def test_no_changed_signature_or_content_verifies(example: dict[str, Any]) -> No
 def test_a_key_is_used_with_no_algorithm_but_its_own(example: dict[str, Any]) -> None:
     key = key_of(example)
     signing_input, _, signature = example["compact"].encode().rpartition(b".")
-    for algorithm in {*ASYMMETRIC, *SYMMETRIC, "none"} - {example["algorithm"]}:
+    others = {*ASYMMETRIC, *SYMMETRIC, *EDWARDS, "none", "ES256K"}
+    for algorithm in others - ({"EdDSA", "Ed25519"} if example["jwk"]["kty"] == "OKP" else {example["algorithm"]}):
         assert not key.verifies(algorithm, signing_input, b64url_decode(signature))
 
 
@@ -64,9 +71,8 @@ def test_the_unsecured_example_is_refused() -> None:
     assert refused.value.reason is errors.ALGORITHM_REFUSED
 
 
-@pytest.mark.parametrize(
-    "bad", [b"a", b"ab=", b"ab==", b"a b", b"ab\n", b"ab+/", b"Zh", b"Zm9v!", "ä".encode(), b"Zm9vYh"]
-)
-def test_base64url_has_one_text_for_each_value(bad: bytes) -> None:
-    with pytest.raises(Malformed):
-        b64url_decode(bad)
+def test_the_content_of_the_examples_reads_as_published() -> None:
+    for example in RFC7515["examples"][:3]:
+        token = jwt.parse(example["compact"].encode())
+        assert token.claims == {"iss": "joe", "exp": 1300819380, "http://example.com/is_root": True}
+        assert token.header["alg"] == example["algorithm"]

@@ -1,0 +1,79 @@
+"""One call at a time, shared by all who ask while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.cache.single_flight import SingleFlight
+
+
+class Call:
+    """A call that ends when the test says so, and counts how often it was made."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.go_on = asyncio.Event()
+        self.failure: Exception | None = None
+
+    async def __call__(self) -> int:
+        self.made += 1
+        await self.go_on.wait()
+        if self.failure is not None:
+            raise self.failure
+        return self.made
+
+
+def running(flight: SingleFlight[int]) -> bool:
+    return flight.is_running
+
+
+async def test_all_who_ask_at_once_share_one_call_and_the_next_makes_another() -> None:
+    call = Call()
+    flight = SingleFlight(call)
+    asked = [asyncio.create_task(flight.run()) for _ in range(50)]
+    await asyncio.sleep(0)
+    assert running(flight)
+    call.go_on.set()
+    assert await asyncio.gather(*asked) == [1] * 50
+    assert not running(flight)
+    assert await flight.run() == 2
+
+
+async def test_a_failure_reaches_all_who_ask_and_is_not_remembered() -> None:
+    call = Call()
+    flight = SingleFlight(call)
+    call.failure = LookupError()
+    asked = [asyncio.create_task(flight.run()) for _ in range(3)]
+    call.go_on.set()
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(result) for result in results] == [LookupError] * 3
+    call.failure = None
+    assert await flight.run() == 2
+
+
+async def test_the_call_goes_on_when_all_who_asked_are_gone() -> None:
+    call = Call()
+    flight = SingleFlight(call)
+    asked = [asyncio.create_task(flight.run()) for _ in range(2)]
+    await asyncio.sleep(0)
+    for task in asked:
+        task.cancel()
+    await asyncio.wait(asked)
+    assert running(flight)
+    late = asyncio.create_task(flight.run())
+    await asyncio.sleep(0)
+    call.go_on.set()
+    assert await late == 1
+
+
+async def test_cancelling_ends_the_call_before_it_returns() -> None:
+    flight = SingleFlight(Call())
+    await flight.cancel()
+    asked = asyncio.create_task(flight.run())
+    await asyncio.sleep(0)
+    await flight.cancel()
+    assert not running(flight)
+    with pytest.raises(asyncio.CancelledError):
+        await asked
