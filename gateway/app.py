@@ -140,7 +140,7 @@ class Gateway:
         record.path = target.path
         record.note("target", True, f"the one path is {target.path}")
         client = self.forwarding.client(request.peer, request.fields, request.scheme, target.authority)
-        record.client_ip, record.host = client.ip, client.host
+        record.client_ip, record.host, record.origin = client.ip, client.host, client.origin
         match = self._match(target, client, request.method, record)
         policy = match.value.policy
         parameters = match.parameters if policy.rules.uses_parameters else _NO_PARAMETERS
@@ -189,13 +189,12 @@ class Gateway:
         route = self.routes.get(record.route) if record.route is not None else None
         if route is None or route.resource is None:
             return refuse(error, request_id=record.request_id, style=self.style)
-        client = self.forwarding.client(request.peer, request.fields, request.scheme, None)
         return refuse(
             error,
             request_id=record.request_id,
             style=self.style,
             scopes=route.policy.rules.challenge_scopes,
-            resource_metadata=route.resource.address(client.origin),
+            resource_metadata=route.resource.address(record.origin),
         )
 
     def _close(self, record: RequestRecord, request: Request, status: int, sent: int, whole: bool) -> None:

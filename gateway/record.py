@@ -32,6 +32,7 @@ class RequestRecord:
         "host",
         "issuer",
         "method",
+        "origin",
         "path",
         "reason",
         "request_id",
@@ -60,6 +61,8 @@ class RequestRecord:
         """The client's well-formed traceparent (W3C Trace Context §3.2), the parent of this request's span."""
         self.client_ip = ""
         self.host = ""
+        self.origin = ""
+        """Our own scheme and authority, as this client sees them."""
         self.path = ""
         """The one path that was matched and forwarded, without the query: that may hold secrets."""
         self.route: str | None = None

@@ -9,7 +9,7 @@ from functools import lru_cache
 from gateway import errors
 from gateway.errors import GatewayError
 
-_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_.])?)(?::([0-9]{0,5}))?")
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_])?\.?)(?::([0-9]{0,5}))?")
 _LABELS = re.compile(r"(?!.*\.\.)[^.].{0,252}", re.DOTALL)
 
 

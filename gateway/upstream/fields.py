@@ -28,6 +28,16 @@ REWRITTEN = frozenset(
         b"x-forwarded-proto",
         b"x-forwarded-host",
         b"x-forwarded-port",
+        # Some upstreams take these for the path, prefix or method they serve: another one than was checked.
+        b"x-forwarded-prefix",
+        b"x-forwarded-path",
+        b"x-forwarded-uri",
+        b"x-forwarded-method",
+        b"x-forwarded-server",
+        b"x-forwarded-ssl",
+        b"x-original-url",
+        b"x-original-uri",
+        b"x-rewrite-url",
         b"x-real-ip",
         b"x-request-id",
     }

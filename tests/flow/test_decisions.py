@@ -256,6 +256,9 @@ async def test_an_absolute_target_replaces_host_and_must_be_served_here() -> Non
         wrong = await w.ask("GET", "http://evil.example/x")
         assert (wrong.status, json.loads(wrong.body)["reason"]) == (400, "host_invalid")
         assert (await w.ask("GET", "ftp://api.example.com/x")).status == 400
+    async with world(READ) as w:
+        asked = await w.ask("GET", "http://other.example/orders/t1/5")
+        assert 'resource_metadata="http://other.example/' in (asked.header("WWW-Authenticate") or "")
         assert (await w.ask("GET", "http://u@api.example.com/x")).status == 400
 
 

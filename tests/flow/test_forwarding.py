@@ -146,6 +146,13 @@ async def test_hop_by_hop_and_nominated_fields_end_here() -> None:
         assert gone.isdisjoint(fields)
 
 
+async def test_no_field_tells_the_upstream_of_another_path_than_was_checked() -> None:
+    names = ("X-Forwarded-Uri", "X-Forwarded-Path", "x_forwarded_prefix", "X-Forwarded-Method", "X-Original-URL")
+    async with world(OPEN) as w:
+        await w.ask("GET", "/open/x", *(f"{name}: /admin" for name in (*names, "X-Rewrite-URL", "X-Original-Uri")))
+        assert b"/admin" not in w.sent_upstream
+
+
 async def test_forwarding_fields_are_believed_only_from_a_trusted_proxy() -> None:
     claims = ("X-Forwarded-For: 203.0.113.9, 10.0.0.2", "X-Forwarded-Proto: https", "X-Forwarded-Host: shop.example")
     async with world(OPEN) as stranger:

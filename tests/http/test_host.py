@@ -34,7 +34,7 @@ def test_a_host_is_read_without_case_trailing_dot_and_port(value: str, name: str
 
 
 WORDS = (
-    "- . .. a..b .a -a a- :80 a:0 a:65536 a:123456 a:8x a:+1 a:80:80 a,b user@a user:pw@a a/b a?b a#b "
+    "- . .. a..b .a -a a- a-. :80 a:0 a:65536 a:123456 a:8x a:+1 a:80:80 a,b user@a user:pw@a a/b a?b a#b "
     "a%2eb a\\b http://a *.a a* [] [::1 ::1 [::1]x [v1.x] [fe80::1%25eth0] [::1.2] [1.2.3.4] [:::]"
 )
 MALFORMED = [
