@@ -84,8 +84,10 @@ async def test_any_bytes_as_a_token_are_400_or_401(seed: int) -> None:
             for _ in range(chance.randint(1, 5)):
                 value[chance.randrange(len(value))] = chance.choice(b'abc.-_=AZ09~+/ ,"%\x80\xff{}')
             value = bytearray(value.replace(b"\r", b"x").replace(b"\n", b"x").replace(b"\x00", b"x"))
+            if value == good:
+                continue  # the change put the same character back
             head = b"GET /own/t1/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + bytes(value) + b"\r\n\r\n"
             answer = await talk(w.address, head, silence=0.02)
-            assert bytes(value) == good or answer.status in (400, 401), answer.raw
+            assert answer.status in (400, 401), answer.raw
             assert bytes(value[:40]) not in answer.raw
         assert w.origin.peers == []
