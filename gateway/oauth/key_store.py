@@ -27,18 +27,25 @@ class StoredKeys:
 
 
 class KeyStore:
-    """One file an issuer, readable by nobody else: whoever can write there decides which keys are trusted."""
+    """One file an issuer, readable by nobody else: whoever can write there decides which keys are trusted.
 
-    def __init__(self, folder: Path) -> None:
+    Only files of `owner` count, a user id; it is our own unless said otherwise.
+    """
+
+    def __init__(self, folder: Path, *, owner: int | None = None) -> None:
         self._folder = folder
+        self._owner = os.geteuid() if owner is None else owner
 
     def load(self, issuer: str) -> StoredKeys | None:
         """The stored keys of this issuer, None without any that can be used."""
         path = self._path(issuer)
         try:
-            if path.stat().st_mode & stat.S_IWOTH:
-                raise Malformed("everybody may write there")
-            stored = strict_json(path.read_bytes())
+            with path.open("rb") as file:
+                # Of the open file, so that nobody swaps it in between: in a shared folder others could plant keys.
+                status = os.fstat(file.fileno())
+                if status.st_uid != self._owner or status.st_mode & stat.S_IWOTH:
+                    raise Malformed("somebody else may have written it")
+                stored = strict_json(file.read())
         except FileNotFoundError:
             return None
         except (OSError, Malformed) as problem:

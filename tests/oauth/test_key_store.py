@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,12 @@ def test_stored_keys_that_everybody_may_write_are_ignored(tmp_path: Path) -> Non
     (file,) = tmp_path.iterdir()
     file.chmod(0o602)
     assert store.load("https://as.example") is None
+
+
+def test_a_file_that_somebody_else_owns_or_may_write_is_ignored(tmp_path: Path) -> None:
+    KeyStore(tmp_path).save("https://as.example", {"keys": []}, 1.0)
+    assert KeyStore(tmp_path).load("https://as.example") is not None
+    assert KeyStore(tmp_path, owner=os.geteuid() + 1).load("https://as.example") is None
+    (file,) = tmp_path.iterdir()
+    file.chmod(0o666)
+    assert KeyStore(tmp_path).load("https://as.example") is None
