@@ -16,8 +16,11 @@ from aiohttp import web
 
 from gateway import errors
 from gateway.access.policy import Policy
+from gateway.access.revocation import Revoker
+from gateway.access.revocation_feed import RevocationFeed
 from gateway.access.rules import Permit
-from gateway.access.verification import Verifier
+from gateway.access.verification import TrustedIssuer, Verifier
+from gateway.cache.redis import SharedStore
 from gateway.errors import GatewayError
 from gateway.http.client import Pool
 from gateway.http.embedded import answer_embedded
@@ -26,7 +29,7 @@ from gateway.http.framing import HeadLimits, check_head
 from gateway.http.message import Request, Response
 from gateway.http.server import HttpServer, ServerLimits
 from gateway.http.target import Target, normalise
-from gateway.oauth.jwks import KeySource
+from gateway.oauth.introspection_answers import Introspection
 from gateway.oauth.resource_metadata import ProtectedResource
 from gateway.record import RequestRecord
 from gateway.responses import ErrorStyle, refuse
@@ -82,21 +85,38 @@ class Gateway:
     limits: HeadLimits
     style: ErrorStyle
     verifier: Verifier
-    key_sources: Mapping[str, KeySource]
+    issuers: Mapping[str, TrustedIssuer]
     pools: Mapping[str, Pool]
+    revoker: Revoker
+    own: Router[Route]
+    store: SharedStore | None = None
+    feed: RevocationFeed | None = None
     on_closed: list[Callable[[RequestRecord], None]] = field(default_factory=list)
     clock: Callable[[], float] = time.perf_counter
     in_flight: int = 0
 
+    @property
+    def introspections(self) -> list[Introspection]:
+        """Where tokens are introspected, one for each issuer that is asked."""
+        return [issuer.introspection for issuer in self.issuers.values() if issuer.introspection is not None]
+
     async def start(self) -> None:
-        """Begin to fetch the issuers' keys, without waiting for them: the gateway starts when issuers are down."""
-        for source in self.key_sources.values():
-            await source.start()
+        """Read the revocations, and begin to fetch the issuers' keys, without waiting: they may be down."""
+        if self.feed is not None:
+            await self.feed.start()
+        for issuer in self.issuers.values():
+            await issuer.keys.start()
 
     async def close(self) -> None:
-        """Stop fetching keys and close the idle connections to upstreams."""
-        for source in self.key_sources.values():
-            await source.close()
+        """Stop what runs in the background and close the idle connections."""
+        for issuer in self.issuers.values():
+            await issuer.keys.close()
+        for introspection in self.introspections:
+            await introspection.close()
+        if self.feed is not None:
+            await self.feed.close()
+        if self.store is not None:
+            await self.store.close()
         for pool in self.pools.values():
             pool.close()
 
@@ -104,8 +124,8 @@ class Gateway:
         """Wait until every issuer has been asked once, at most `timeout` seconds; used by `explain`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                for source in self.key_sources.values():
-                    await source.first()
+                for issuer in self.issuers.values():
+                    await issuer.keys.first()
 
     async def handle(self, request: Request) -> Response:
         """Answer one request: decide, then do what its route says, or refuse."""
@@ -154,8 +174,9 @@ class Gateway:
         if target.authority is not None and not self.router.serves(client.host):
             raise GatewayError(errors.HOST_INVALID, "the absolute-form target names a host that no route serves")
         if target.path == OWN_PREFIX or target.path.startswith(f"{OWN_PREFIX}/"):
-            raise GatewayError(errors.ROUTE_NOT_FOUND, f"{OWN_PREFIX}/ is the gateway's own, and nothing is there")
-        match = self._found(target, client, method)
+            match = self.own.match(client.host, target.path, method)
+        else:
+            match = self._found(target, client, method)
         route = match.value
         record.route = route.name
         record.note("route", True, route.name, route.where)

@@ -97,7 +97,7 @@ def server_tls(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 class FakeIssuer:
     """For `async with`. `fault` is what happens instead of an answer; `requests` counts what was asked, by path."""
 
-    def __init__(self, path: str = "", tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, path: str = "", tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         self.path = path
         self.tls = tls
         self.jwks: Any = json.loads(public_jwks())
@@ -105,13 +105,19 @@ class FakeIssuer:
         self.metadata_at: set[str] = set()
         self.headers: dict[str, str] = {}
         self.fault: str | None = None
+        self.active: dict[str, dict[str, Any]] = {}
+        """The answer's further members for each token that is active."""
+        self.introspected: list[tuple[dict[str, str], dict[str, str]]] = []
+        """Form and header fields of each introspection."""
+        self.introspection_fault: Any = None
+        """What is answered at the introspection endpoint instead: a fault as above, a status, or another document."""
         self.delay = 0.0
         """Seconds before each answer."""
         self.upon_request: Callable[[], None] = lambda: None
         self.requests: Counter[str] = Counter()
         self.sent = 0
         """Bytes written of an endless answer."""
-        self.port = 0
+        self.port = port
 
     @property
     def origin(self) -> str:
@@ -124,6 +130,7 @@ class FakeIssuer:
     async def __aenter__(self) -> FakeIssuer:
         application = web.Application()
         application.router.add_get("/{tail:.*}", self._answer)
+        application.router.add_post("/introspect", self._introspect)
         self._runner = web.AppRunner(application, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.tls).start()
@@ -140,32 +147,59 @@ class FakeIssuer:
         self.upon_request()
         await asyncio.sleep(self.delay)
         if request.path == "/jwks":
-            return await self._with_fault(request, self.jwks)
+            return await self._with_fault(request, self.jwks, self.fault)
         usual = {f"/.well-known/oauth-authorization-server{self.path}"}
         if request.path in (self.metadata_at or usual):
-            return web.json_response({"issuer": self.issuer, "jwks_uri": f"{self.origin}/jwks", **self.metadata})
+            return web.json_response(self._metadata())
         raise web.HTTPNotFound
 
-    async def _with_fault(self, request: web.Request, document: Any) -> web.StreamResponse:
-        if self.fault == "drop":
+    def _metadata(self) -> dict[str, Any]:
+        usual = {"issuer": self.issuer, "jwks_uri": f"{self.origin}/jwks"}
+        members = {**usual, "introspection_endpoint": f"{self.origin}/introspect", **self.metadata}
+        return {name: value for name, value in members.items() if value is not None}
+
+    async def _introspect(self, request: web.Request) -> web.StreamResponse:
+        self.requests[request.path] += 1
+        posted = await request.post()
+        form = {name: str(value) for name, value in posted.items()}
+        assert len(form) == len(posted), "a parameter came twice"
+        self.introspected.append((form, dict(request.headers)))
+        await asyncio.sleep(self.delay)
+        found = self.active.get(form.get("token", ""))
+        document: Any = {"active": False} if found is None else {"active": True, **found}
+        fault = self.introspection_fault
+        if isinstance(fault, int):
+            return web.json_response(document, status=fault)
+        if isinstance(fault, str) or fault is None:
+            return await self._with_fault(request, document, fault)
+        return web.json_response(fault)
+
+    async def _with_fault(self, request: web.Request, document: Any, fault: str | None) -> web.StreamResponse:
+        if fault == "drop":
             assert request.transport is not None
             request.transport.abort()
-        if self.fault == "hang":
+        if fault == "hang":
             await asyncio.sleep(30)
-        if self.fault == "endless":
+        if fault == "endless":
             return await self._endless(request)
         answers = {
             "status": web.Response(status=500),
             "redirect": web.Response(status=302, headers={"Location": f"{self.origin}/elsewhere"}),
             "huge": web.Response(body=b'{"keys": [], "x": "' + b"x" * 2**20 + b'"}'),
             "garbage": web.Response(body=b"<html>"),
+            "page": web.json_response(document, content_type="text/html"),
+            "nothing": web.json_response(None),
+            "list": web.json_response([document]),
+            "truncated": web.Response(body=b'{"active": true', content_type="application/json"),
+            "twice": web.Response(body=b'{"active": false, "active": true}', content_type="application/json"),
+            "not JSON": web.Response(body=b"<html>", content_type="application/json"),
             "duplicate": web.Response(body=b'{"keys": [], "keys": []}'),
             "empty": web.json_response({"keys": []}),
             "no keys": web.json_response({}),
             "packed": web.Response(body=gzip.compress(json.dumps(document).encode()), headers=PACKED),
             "bomb": web.Response(body=gzip.compress(b" " * 2**24), headers=PACKED),
         }
-        return answers.get(self.fault or "") or web.json_response(document, headers=self.headers)
+        return answers.get(fault or "") or web.json_response(document, headers=self.headers)
 
     async def _endless(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -24,7 +24,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("access",),
     ("upstream", "login"),
     ("router",),
-    ("responses",),
+    ("responses", "backchannel_logout"),
     ("app",),
     ("forward_auth", "explanation"),
     ("admin",),

@@ -10,6 +10,7 @@ from gateway.access import rules
 from gateway.access.binding import check_binding
 from gateway.access.claims import Parameters
 from gateway.access.credentials import find_credential
+from gateway.access.revocation import DenyList
 from gateway.access.rules import Permit, Rules
 from gateway.access.verification import Verified, Verifier
 from gateway.errors import GatewayError
@@ -21,15 +22,18 @@ from gateway.record import RequestRecord
 class Policy:
     """Who may use a route. `is_token_optional` lets a request without any token pass as an anonymous one.
 
+    `introspects` has the issuer asked even about a JWT (RFC 7662).
     `notes_fingerprint` puts the beginning of the token's SHA-256 into the record: it tells two tokens apart in the log.
     """
 
     verifier: Verifier
+    deny_list: DenyList
     rules: Rules
     is_public: bool = False
     is_token_optional: bool = False
     is_enforced: bool = True
     notes_fingerprint: bool = False
+    introspects: bool = False
 
     async def decide(self, request: Request, parameters: Parameters, record: RequestRecord) -> Permit:
         """A `Permit`, or the `GatewayError` of the first check that fails. In shadow mode always a `Permit`."""
@@ -43,8 +47,12 @@ class Policy:
             record.note("credential", True, f"one {credential.scheme} token")
             if self.notes_fingerprint:
                 record.token_id = hashlib.sha256(credential.value).hexdigest()[:16]
-            verified = await self.verifier.verify(credential, record)
+            verified = await self.verifier.verify(
+                credential, record, introspects=self.introspects, issuers=self.rules.issuers
+            )
             self._remember(verified, record)
+            verified.cleared = self.deny_list.check(verified.token, verified.cleared)
+            record.note("revocation", True, "not revoked")
             check_binding(credential, verified.token)
             record.token = verified.token
             return self._apply_rules(verified, parameters, record)

@@ -13,12 +13,15 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from gateway.admin.api import Api
 from gateway.admin.metrics import CONTENT_TYPE
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # A probe's answer is true for one moment: a cache between would keep a dead gateway alive. No versions are told.
 _FIELDS = {"Cache-Control": "no-store", "Server": "oauth-gateway"}
+
+_MAX_BODY = 64 * 1024
 
 logger = logging.getLogger(__name__)
 
@@ -27,26 +30,41 @@ class Health:
     """What the probes answer from. The worker sets `started` once it listens, and `draining` when told to stop.
 
     `keys` gives, by the issuer's name, when its keys were last had (seconds since the epoch), or None before the first.
+    `redis` says whether Redis can be used; it is None without one. `needs_redis`: not ready while it can't.
     """
 
-    def __init__(self, keys: Callable[[], Mapping[str, float | None]]) -> None:
+    def __init__(
+        self,
+        keys: Callable[[], Mapping[str, float | None]],
+        redis: Callable[[], bool] | None = None,
+        *,
+        needs_redis: bool = False,
+    ) -> None:
         self.started = False
         self.draining = False
         self._keys = keys
+        self._redis = redis
+        self._needs_redis = needs_redis
 
     def report(self) -> dict[str, object]:
         """Whether requests should be sent here, and if not, why not."""
         keys = self._keys()
-        return {
-            "ready": self.started and not self.draining and None not in keys.values(),
+        has_redis = self._redis is None or self._redis()
+        is_whole = None not in keys.values() and (has_redis or not self._needs_redis)
+        report: dict[str, object] = {
+            "ready": self.started and not self.draining and is_whole,
             "started": self.started,
             "draining": self.draining,
             "issuers": {name: "waiting" if fetched_at is None else "ready" for name, fetched_at in keys.items()},
         }
+        if self._redis is not None:
+            state = "ready" if has_redis else "unavailable"
+            report["redis"] = {"state": state, "required": self._needs_redis}
+        return report
 
 
-def make_admin_app(health: Health, metrics: Callable[[], bytes]) -> web.Application:
-    """The admin listener's application. `metrics` renders the Prometheus text; only GET and HEAD are answered."""
+def make_admin_app(health: Health, metrics: Callable[[], bytes], api: Api | None = None) -> web.Application:
+    """The admin listener's application. `metrics` renders the Prometheus text; without `api`, `/api` is not there."""
 
     async def livez(_: web.Request) -> web.Response:
         return web.json_response({"live": True})
@@ -61,7 +79,8 @@ def make_admin_app(health: Health, metrics: Callable[[], bytes]) -> web.Applicat
     async def prometheus(_: web.Request) -> web.Response:
         return web.Response(body=metrics(), headers={"Content-Type": CONTENT_TYPE})
 
-    application = web.Application(middlewares=[_plain_errors])
+    guards = [api.guard] if api is not None else []
+    application = web.Application(middlewares=[_plain_errors, *guards], client_max_size=_MAX_BODY)
     application.on_response_prepare.append(_set_fields)
     application.add_routes(
         [
@@ -70,6 +89,7 @@ def make_admin_app(health: Health, metrics: Callable[[], bytes]) -> web.Applicat
             web.get("/readyz", readyz),
             web.get("/healthz", readyz),
             web.get("/metrics", prometheus),
+            *(api.routes() if api is not None else []),
         ]
     )
 

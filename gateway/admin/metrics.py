@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from gateway import __version__
-from gateway.oauth.jwks import KeySource
+from gateway.oauth.key_source import KeySource
 from gateway.record import RequestRecord
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -36,6 +36,20 @@ class CacheFigures(Protocol):
 
     hits: int
     misses: int
+
+
+class RedisFigures(Protocol):
+    """How Redis does."""
+
+    @property
+    def results(self) -> Mapping[str, int]:
+        """How often an operation had this result."""
+        ...
+
+    @property
+    def is_available(self) -> bool:
+        """Whether it could be used the last time."""
+        ...
 
 
 class _Histogram:
@@ -75,7 +89,11 @@ class Metrics:
         self._in_flight: Callable[[], int] | None = None
         self._connections: Callable[[], int] | None = None
         self._key_sources: Sequence[KeySource] = ()
-        self._caches: Mapping[str, CacheFigures] = {}
+        self._caches: Mapping[str, Sequence[CacheFigures]] = {}
+        self._introspections: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._introspection_durations: defaultdict[str, _Histogram] = defaultdict(lambda: _Histogram(_REQUEST_BUCKETS))
+        self._redis: RedisFigures | None = None
+        self._revocations: Callable[[], int] | None = None
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Families(self._collect))
 
@@ -85,13 +103,17 @@ class Metrics:
         requests_in_flight: Callable[[], int],
         connections: Callable[[], int],
         key_sources: Sequence[KeySource],
-        caches: Mapping[str, CacheFigures],
+        caches: Mapping[str, Sequence[CacheFigures]],
+        revocations: Callable[[], int],
+        redis: RedisFigures | None = None,
     ) -> None:
         """Say where to read the figures that others keep; they are read when a scrape comes. `caches` by label."""
         self._in_flight = requests_in_flight
         self._connections = connections
         self._key_sources = key_sources
         self._caches = caches
+        self._revocations = revocations
+        self._redis = redis
 
     def observe(self, record: RequestRecord) -> None:
         """Count one request that has ended."""
@@ -105,6 +127,11 @@ class Metrics:
         if record.upstream is not None and record.upstream_seconds is not None:
             self._upstreams[record.upstream].observe(record.upstream_seconds)
 
+    def observe_introspection(self, issuer: str, result: str, seconds: float) -> None:
+        """Count one call to an issuer: `active`, `inactive`, or the kind of its failure."""
+        self._introspections[issuer, result] += 1
+        self._introspection_durations[issuer].observe(seconds)
+
     def render(self) -> bytes:
         """Everything, in the text format that `CONTENT_TYPE` names."""
         return generate_latest(self._registry)
@@ -114,7 +141,9 @@ class Metrics:
         yield from self._of_durations()
         yield from self._of_now()
         yield from self._of_keys()
+        yield from self._of_introspection()
         yield from self._of_caches()
+        yield from self._of_shared_state()
 
     def _of_requests(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
@@ -186,9 +215,36 @@ class Metrics:
         operations = CounterMetricFamily(
             "gateway_cache_operations", "Look-ups in a cache: hit or miss.", labels=["cache", "result"]
         )
-        for name, figures in self._caches.items():
-            operations.add_metric([name, "hit"], figures.hits)
-            operations.add_metric([name, "miss"], figures.misses)
+        for name, caches in self._caches.items():
+            operations.add_metric([name, "hit"], sum(figures.hits for figures in caches))
+            operations.add_metric([name, "miss"], sum(figures.misses for figures in caches))
+        yield operations
+
+    def _of_introspection(self) -> Iterator[Metric]:
+        calls = CounterMetricFamily(
+            "gateway_introspection", "Calls to an issuer's introspection, by result.", labels=["issuer", "result"]
+        )
+        for labels, count in self._introspections.items():
+            calls.add_metric(labels, count)
+        yield calls
+        durations = HistogramMetricFamily(
+            "gateway_introspection_duration_seconds", "What the calls took.", labels=["issuer"]
+        )
+        for issuer, histogram in self._introspection_durations.items():
+            histogram.add_to(durations, [issuer])
+        yield durations
+
+    def _of_shared_state(self) -> Iterator[Metric]:
+        if self._revocations is not None:
+            yield GaugeMetricFamily("gateway_revocations", "Entries of the deny list.", self._revocations())
+        if self._redis is None:
+            return
+        yield GaugeMetricFamily("gateway_redis_up", "1 while Redis can be used.", int(self._redis.is_available))
+        operations = CounterMetricFamily(
+            "gateway_redis_operations", "Operations by result: ok, or why Redis could not be used.", labels=["result"]
+        )
+        for result, count in self._redis.results.items():
+            operations.add_metric([result], count)
         yield operations
 
 

@@ -17,7 +17,9 @@ from gateway.http.client import ConnectFailed, ConnectTimeout
 
 @click.command("check")
 @config_option
-@click.option("--online", is_flag=True, help="Also ask the issuers for their keys and connect to the upstreams.")
+@click.option(
+    "--online", is_flag=True, help="Also ask the issuers for their keys, and connect to Redis and the upstreams."
+)
 def command(config_path: Path | None, online: bool) -> None:
     """Print every problem as file:line:column: path: message. Exit status: 0 none, 1 problems, 2 unreadable."""
     problems: Sequence[Problem]
@@ -40,7 +42,7 @@ def command(config_path: Path | None, online: bool) -> None:
 
 
 async def _unreachable(config: Config) -> list[Problem]:
-    """The issuers whose keys can't be had, and the upstreams that take no connection."""
+    """The issuers whose keys can't be had, Redis when it can't be used, the upstreams that take no connection."""
     gateway = build.build(config)
     await gateway.start()
     found: list[Problem] = []
@@ -48,10 +50,13 @@ async def _unreachable(config: Config) -> list[Problem]:
         await gateway.wait_for_keys(
             timeout=max((issuer.keys.timeout for issuer in config.issuers.values()), default=1) * 4
         )
-        for name, source in gateway.key_sources.items():
-            if source.fetched_at is None:
-                reasons = ", ".join(source.results) or "timeout"
+        for name, issuer in gateway.issuers.items():
+            if issuer.keys.fetched_at is None:
+                reasons = ", ".join(issuer.keys.results) or "timeout"
                 found.append(config.places.problem(("issuers", name), f"its keys can't be had: {reasons}"))
+        if gateway.feed is not None and not gateway.feed.is_connected:
+            reasons = ", ".join(gateway.store.results) if gateway.store is not None else ""
+            found.append(config.places.problem(("redis",), f"can't be used: {reasons}"))
         for name, pool in gateway.pools.items():
             try:
                 await pool.try_connection()

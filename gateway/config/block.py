@@ -17,6 +17,17 @@ def _secret(value: object) -> object:
 Secret = Annotated[SecretStr, BeforeValidator(_secret), WithJsonSchema({"type": "string"})]
 
 
+def _secrets(value: object) -> object:
+    return tuple(map(_secret, value)) if isinstance(value, list) else (_secret(value),)
+
+
+Secrets = Annotated[
+    tuple[SecretStr, ...],
+    BeforeValidator(_secrets),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
+
+
 def as_tuple(value: object) -> object:
     """A YAML list as the tuple that a frozen block holds."""
     return tuple(value) if isinstance(value, list) else value

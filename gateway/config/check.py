@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterator
-from urllib.parse import urlsplit
 
-from gateway.config import supported
+from gateway.config import check_issuers, supported
 from gateway.config.environment import nearest
-from gateway.config.model import Config, Issuer
+from gateway.config.model import Config
 from gateway.config.routes import Require, Route, RouteDefaults
-from gateway.config.source import Path_
+from gateway.config.source import Finding, Path_
 from gateway.config.values import parameters
 
-Finding = tuple[Path_, str]
-
-_KEY_SOURCES = ("metadata", "jwks_uri", "jwks_file", "jwks", "secret")
 _OWN_FIELDS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "authorization", "te", "trailer", "upgrade"}
 )
@@ -27,9 +22,7 @@ def findings(config: Config) -> Iterator[Finding]:
     for path in supported.unsupported(config):
         yield path, "not supported yet"
     yield from _listeners(config)
-    for name, issuer in config.issuers.items():
-        yield from _issuer(("issuers", name), issuer)
-    yield from _issuers_differ(config)
+    yield from check_issuers.findings(config)
     for name, upstream in config.upstreams.items():
         if (upstream.url is None) == (upstream.urls is None):
             yield ("upstreams", name), "needs either url or urls"
@@ -43,40 +36,6 @@ def _listeners(config: Config) -> Iterator[Finding]:
     # Port 0 is a free one, and another one each time.
     if config.admin.listen in config.listen and not config.admin.listen.endswith(":0"):
         yield ("admin", "listen"), "must not be the traffic port: health and metrics are not for clients"
-
-
-def _issuer(path: Path_, issuer: Issuer) -> Iterator[Finding]:
-    given = [name for name in _KEY_SOURCES if getattr(issuer, name) is not None]
-    if len(given) > 1:
-        yield (*path, given[1]), f"the keys come from {given[0]} already; leave one of them"
-    symmetric = [name for name in issuer.algorithms if name.startswith("HS")]
-    if issuer.secret is not None and len(symmetric) != len(issuer.algorithms):
-        yield (*path, "secret"), "goes with HS256, HS384 or HS512 alone: set algorithms: [HS256]"
-    if issuer.secret is None and symmetric:
-        yield (*path, "algorithms"), f"{symmetric[0]} needs secret; a public key must never serve as one"
-    if issuer.secret is not None and len(issuer.secret.get_secret_value().encode()) < 32:
-        yield (*path, "secret"), "must have 32 bytes at the least (RFC 7518 §3.2)"
-    for name in ("issuer", "metadata", "jwks_uri"):
-        if _is_plain_http(getattr(issuer, name)) and not issuer.allow_http:
-            yield (*path, name), "is http:// beyond this machine: use https://, or set allow_http: true"
-
-
-def _is_plain_http(url: str | None) -> bool:
-    if url is None or not url.startswith("http://"):
-        return False
-    host = urlsplit(url).hostname or ""
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host != "localhost" and not host.endswith(".localhost")
-
-
-def _issuers_differ(config: Config) -> Iterator[Finding]:
-    seen: dict[str, str] = {}
-    for name, issuer in config.issuers.items():
-        if issuer.issuer in seen:
-            yield ("issuers", name, "issuer"), f"is that of {seen[issuer.issuer]} already; a token could not choose"
-        seen.setdefault(issuer.issuer, name)
 
 
 def _route_names(config: Config) -> Iterator[Finding]:

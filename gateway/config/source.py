@@ -13,6 +13,8 @@ import yaml
 from gateway.config.problems import ConfigError, ConfigUnreadable, Location, Problem
 
 Path_ = tuple[str | int, ...]
+Finding = tuple[Path_, str]
+"""Something that does not go together: where, and a message."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # An alias may stand for a tree of aliases: a few lines could otherwise become millions of values.

@@ -13,14 +13,8 @@ Check = Callable[[Any], bool]
 # What follows a `*` is looked at in every member of the block or list before it. A row goes when its feature comes.
 NOT_YET: tuple[tuple[Path_, Check], ...] = (
     (("tls",), bool),
-    (("admin", "token"), lambda token: bool(token.get_secret_value())),
     (("workers",), lambda workers: workers != 1),
     (("limits", "failed_authentication"), lambda limit: limit.requests > 0),
-    (("redis",), bool),
-    (("issuers", "*", "tls"), bool),
-    (("issuers", "*", "backchannel_logout"), bool),
-    (("issuers", "*", "introspection"), lambda block: block is not None and block.mode != "never"),
-    (("issuers", "*", "keys", "store"), lambda store: store is not None and not store.startswith(("/", "./", "../"))),
     (("upstreams", "*", "urls"), lambda urls: urls is not None and (len(urls) > 1 or urls[0].weight != 1)),
     (("upstreams", "*", "balance"), lambda balance: balance != "round_robin"),
     (("upstreams", "*", "health"), bool),
@@ -30,7 +24,6 @@ NOT_YET: tuple[tuple[Path_, Check], ...] = (
     (("routes", "*", "require", "acr"), bool),
     (("routes", "*", "require", "max_auth_age"), lambda age: age is not None),
     (("routes", "*", "require", "proof"), lambda proof: proof != "none"),
-    (("routes", "*", "require", "introspect"), bool),
     (("routes", "*", "rate_limit"), bool),
     (("routes", "*", "cors"), bool),
 )

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from authlib.oauth2.rfc6749 import ClientMixin
 
 
 @dataclass(frozen=True, slots=True)
 class Client(ClientMixin):  # type: ignore[misc]  # authlib has no types
-    """A confidential client. `claims` go into its tokens; `lifetime` of an access token is in seconds."""
+    """A confidential client. `claims` go into its tokens; `lifetime` of an access token is in seconds.
+
+    `access_token` is the form of its tokens: a JWT, or a random value that tells nothing and must be introspected.
+    """
 
     client_id: str
     client_secret: str = field(repr=False)
@@ -21,6 +24,7 @@ class Client(ClientMixin):  # type: ignore[misc]  # authlib has no types
     grant_types: frozenset[str] = frozenset({"client_credentials"})
     lifetime: int = 3600
     claims: Mapping[str, Any] = field(default_factory=dict)
+    access_token: Literal["jwt", "opaque"] = "jwt"
 
     def get_client_id(self) -> str:
         """`client_id`, as authlib asks for it."""

@@ -68,7 +68,8 @@ class _Introspection(IntrospectionEndpoint):  # type: ignore[misc]
         return True  # every client registered here may play the resource server
 
     def introspect_token(self, token: IssuedToken) -> dict[str, Any]:
-        return {"active": True, "token_type": "Bearer", **token.claims}
+        # No claim of a client may stand for what the server itself says (RFC 7662 §2.2).
+        return {**token.claims, "active": True, "token_type": "Bearer"}
 
 
 class _Revocation(RevocationEndpoint):  # type: ignore[misc]

@@ -17,6 +17,8 @@ from gateway.devauth.keys import SigningKeys
 # A development server may run for weeks under somebody's test loop.
 _REMEMBERED = 10_000
 
+_OPAQUE_BYTES = 32
+
 
 @dataclass(slots=True)
 class IssuedToken(TokenMixin):  # type: ignore[misc]  # authlib has no types
@@ -59,7 +61,10 @@ class AccessTokens:
         self._issued: OrderedDict[str, IssuedToken] = OrderedDict()
 
     def issue(self, client: Client, scope: str, **changes: Any) -> IssuedToken:
-        """A JWT access token (RFC 9068 §2.2). `changes` replace claims: the demo wants some tokens to be bad."""
+        """An access token in the client's form: a JWT (RFC 9068 §2.2), or opaque with the same claims behind it.
+
+        `changes` replace claims: the demo wants some tokens to be bad.
+        """
         now = int(self._clock())
         claims = {
             "iss": self._issuer,
@@ -73,11 +78,16 @@ class AccessTokens:
             **client.claims,
             **changes,
         }
-        token = IssuedToken(self._keys.sign({"typ": "at+jwt"}, claims), client, claims, self._clock)
+        token = IssuedToken(self._value(client, claims), client, claims, self._clock)
         self._issued[token.value] = token
         while len(self._issued) > _REMEMBERED:
             self._issued.popitem(last=False)
         return token
+
+    def _value(self, client: Client, claims: dict[str, Any]) -> str:
+        if client.access_token == "opaque":
+            return secrets.token_urlsafe(_OPAQUE_BYTES)
+        return self._keys.sign({"typ": "at+jwt"}, claims)
 
     def find(self, value: str) -> IssuedToken | None:
         """A token issued here, by its value."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import ssl
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -39,13 +40,34 @@ class Document:
     max_age: float | None = None
 
 
-class IssuerClient:
-    """Fetches JSON documents from one issuer. `timeout` is for the whole exchange, in seconds."""
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an issuer answered, whatever it is. `media_type` is in lower case and without parameters."""
 
-    def __init__(self, *, timeout: float, allow_http: bool = False, tls: ssl.SSLContext | None = None) -> None:
+    status: int
+    media_type: str
+    body: bytes = field(repr=False)
+    cache_control: str = ""
+
+
+class IssuerClient:
+    """Talks to one issuer. `timeout` is for a whole exchange, in seconds; `connections` may be open at once.
+
+    `tls` gives the context for a new connection, so that a certificate that was renewed is used from then on.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout: float,
+        allow_http: bool = False,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        connections: int = 4,
+    ) -> None:
         self.timeout = timeout
         self._allow_http = allow_http
         self._tls = tls
+        self._connections = connections
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> IssuerClient:
@@ -58,19 +80,17 @@ class IssuerClient:
 
     async def fetch(self, url: str, *, named_at: str | None = None) -> Document:
         """GET a JSON object; `named_at` is the address of the document that named this one. Raises `IssuerFailure`."""
-        try:
-            self._check_address(url, named_at)
-            return await self._get(url)
-        except TimeoutError:
-            raise IssuerFailure("timeout", f"no answer in {self.timeout:g} s") from None
-        except (aiohttp.ClientError, OSError) as problem:
-            # The exception's text can quote what the issuer sent.
-            raise IssuerFailure("unreachable", type(problem).__name__) from None
-        except Malformed as problem:
-            raise IssuerFailure("malformed", str(problem)) from None
-        except ValueError:
-            # urllib, yarl and the IDNA codec, about an address that came from the issuer's metadata.
-            raise IssuerFailure("address", "an address that is no URL") from None
+        reply = await self._exchange("GET", url, named_at, {"Accept": "application/json"})
+        if reply.status != 200:
+            raise IssuerFailure("status", f"status {reply.status}")
+        found = _MAX_AGE.search(reply.cache_control)
+        return Document(read_object(reply.body), float(found[1]) if found else None)
+
+    async def post(
+        self, url: str, form: Mapping[str, str], headers: Mapping[str, str], *, named_at: str | None = None
+    ) -> Reply:
+        """POST a form. Raises `IssuerFailure` when there is no answer; what the answer means is for the caller."""
+        return await self._exchange("POST", url, named_at, headers, form)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -78,16 +98,43 @@ class IssuerClient:
             await self._session.close()
             self._session = None
 
-    async def _get(self, url: str) -> Document:
+    async def _exchange(
+        self,
+        method: str,
+        url: str,
+        named_at: str | None,
+        headers: Mapping[str, str],
+        form: Mapping[str, str] | None = None,
+    ) -> Reply:
+        try:
+            self._check_address(url, named_at)
+            return await self._request(method, url, headers, form)
+        except TimeoutError:
+            raise IssuerFailure("timeout", f"no answer in {self.timeout:g} s") from None
+        except (aiohttp.ClientError, OSError) as problem:
+            # The exception's text can quote what the issuer sent.
+            raise IssuerFailure("unreachable", type(problem).__name__) from None
+        except ValueError:
+            # urllib, yarl and the IDNA codec, about an address that came from the issuer's metadata.
+            raise IssuerFailure("address", "an address that is no URL") from None
+
+    async def _request(
+        self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None
+    ) -> Reply:
         # A redirect would let whoever answers choose another address for us (SSRF), so it is an answer like any other
         # that is not 200. Identity encoding: a small body can't become a large one.
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-        async with self._sessions().get(url, headers=headers, allow_redirects=False) as response:
-            if response.status != 200:
-                raise IssuerFailure("status", f"status {response.status}")
+        async with self._sessions().request(
+            method,
+            url,
+            headers={**headers, "Accept-Encoding": "identity"},
+            data=form,
+            allow_redirects=False,
+            ssl=self._tls() if self._tls is not None else True,
+        ) as response:
             body = await self._read(response)
-            found = _MAX_AGE.search(response.headers.get("Cache-Control", ""))
-            return Document(strict_json(body), float(found[1]) if found else None)
+            return Reply(
+                response.status, response.content_type.lower(), body, response.headers.get("Cache-Control", "")
+            )
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         body = bytearray()
@@ -100,7 +147,7 @@ class IssuerClient:
     def _sessions(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._tls or True, limit=4),
+                connector=aiohttp.TCPConnector(limit=self._connections),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=self.timeout),
                 auto_decompress=False,
@@ -116,6 +163,14 @@ class IssuerClient:
         if parts.scheme == "http" and is_loopback(parts.hostname) and not _is_https(named_at):
             return
         raise IssuerFailure("address", "an address that is not https (allow_http is false)")
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The one JSON object that a body is, without duplicate names (RFC 8259 §4). Raises `IssuerFailure`."""
+    try:
+        return strict_json(body)
+    except Malformed as problem:
+        raise IssuerFailure("malformed", str(problem)) from None
 
 
 def _is_https(url: str | None) -> bool:

@@ -1,13 +1,17 @@
-"""Authorization server metadata: where an issuer's keys are (RFC 8414, OpenID Connect Discovery 1.0).
+"""Authorization server metadata: where an issuer's endpoints are (RFC 8414, OpenID Connect Discovery 1.0).
 
 Knows nothing of keys; every address it finds is only as good as the document it stood in.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
+from gateway.cache.single_flight import SingleFlight
 from gateway.oauth.client import IssuerClient, IssuerFailure
 
 
@@ -16,7 +20,58 @@ class Metadata:
     """What the gateway uses of an issuer's metadata. `address` is where it was found."""
 
     address: str
-    jwks_uri: str
+    jwks_uri: str | None = None
+    introspection_endpoint: str | None = None
+
+
+class KnownMetadata:
+    """An issuer's metadata, fetched when it is first needed and again when it is older than `refresh` seconds.
+
+    While the issuer can't be asked, what it said last goes on; a failure is remembered for `cooldown` seconds.
+    """
+
+    def __init__(
+        self,
+        client: IssuerClient,
+        issuer: str,
+        address: str | None = None,
+        *,
+        refresh: float = 600.0,
+        cooldown: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._issuer = issuer
+        self._address = address
+        self._refresh = refresh
+        self._cooldown = cooldown
+        self._clock = clock
+        self._known: Metadata | None = None
+        self._failure: IssuerFailure | None = None
+        self._asked_at = float("-inf")
+        self._flight = SingleFlight(self._fetch)
+
+    async def get(self) -> Metadata:
+        """The metadata. Raises `IssuerFailure` when it was never had and can't be had now."""
+        fresh_for = self._cooldown if self._failure is not None else self._refresh
+        if self._clock() - self._asked_at >= fresh_for:
+            await self._flight.run()
+        if self._known is not None:
+            return self._known
+        raise self._failure or IssuerFailure("unreachable", "the metadata was never fetched")
+
+    async def close(self) -> None:
+        """End a call that runs."""
+        await self._flight.cancel()
+
+    async def _fetch(self) -> None:
+        try:
+            self._known = await discover(self._client, self._issuer, self._address)
+            self._failure = None
+        except IssuerFailure as problem:
+            self._failure = problem
+        finally:
+            self._asked_at = self._clock()
 
 
 def metadata_addresses(issuer: str) -> list[str]:
@@ -50,7 +105,11 @@ async def _metadata(client: IssuerClient, issuer: str, address: str) -> Metadata
     if members.get("issuer") != issuer:
         # RFC 8414 §3.3: else one issuer's metadata could send us to another one's keys.
         raise IssuerFailure("issuer", "the metadata is that of another issuer")
-    jwks_uri = members.get("jwks_uri")
-    if not isinstance(jwks_uri, str):
-        raise IssuerFailure("metadata", "the metadata has no jwks_uri")
-    return Metadata(address, jwks_uri)
+    return Metadata(address, _endpoint(members, "jwks_uri"), _endpoint(members, "introspection_endpoint"))
+
+
+def _endpoint(members: dict[str, Any], name: str) -> str | None:
+    address = members.get(name)
+    if address is not None and not isinstance(address, str):
+        raise IssuerFailure("metadata", f"{name} of the metadata is no text")
+    return address

@@ -1,7 +1,6 @@
-"""Where an issuer's keys come from, and how they stay fresh: inline, a file, or fetched (RFC 7517, RFC 8414).
+"""An issuer's keys as it publishes them, and how they stay fresh (RFC 7517, RFC 8414).
 
-Fetched keys are refreshed in the background before they are needed; while the issuer is down the last good ones are
-kept. The object that `current` returns changes exactly when the keys do, so a cache can tell by identity.
+They are refreshed in the background before they are needed; while the issuer is down the last good ones are kept.
 """
 
 from __future__ import annotations
@@ -14,13 +13,12 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
-from gateway.cache.single_flight import SingleFlight
+from gateway.cache.single_flight import Abandoned, SingleFlight
 from gateway.oauth.client import Document, IssuerClient, IssuerFailure
-from gateway.oauth.discovery import discover
-from gateway.oauth.jose import Malformed, strict_json
+from gateway.oauth.discovery import Metadata, discover
+from gateway.oauth.jose import Malformed
+from gateway.oauth.key_source import cancelled, report_skipped
 from gateway.oauth.key_store import KeyStore
 from gateway.oauth.keys import KeySet, from_jwks
 
@@ -29,139 +27,6 @@ logger = logging.getLogger(__name__)
 _MIN_REFRESH = 60.0
 _FIRST_RETRY = 1.0
 _SHORTEST_PAUSE = 0.5
-_FILE_PERIOD = 5.0
-
-
-class KeySource(Protocol):
-    """The keys of one issuer, from wherever."""
-
-    name: str
-    fetched_at: float | None
-    """When the keys were last had from their source, in seconds since the epoch; None before the first time."""
-    results: Counter[str]
-    """How often keys were fetched, by result: `ok`, `unchanged`, or the kind of a failure."""
-
-    def current(self, now: float) -> KeySet | None:
-        """The keys to verify with; None when there are none, or none that may still be used."""
-        ...
-
-    async def start(self) -> None:
-        """Begin to fetch, without waiting for it."""
-        ...
-
-    async def close(self) -> None:
-        """End what runs in the background."""
-        ...
-
-    async def first(self) -> None:
-        """Wait for the first attempt to have keys, whatever comes of it."""
-        ...
-
-    async def refresh_for_unknown_kid(self) -> None:
-        """A token names a key that is not there: fetch, unless that was done a moment ago."""
-        ...
-
-
-class StaticKeys:
-    """Keys that stand in the configuration."""
-
-    def __init__(self, name: str, keys: KeySet, clock: Callable[[], float] = time.time) -> None:
-        self.name = name
-        self.fetched_at: float | None = clock()
-        self.results: Counter[str] = Counter()
-        self._keys = keys
-
-    def current(self, now: float) -> KeySet | None:
-        """The keys; they never change."""
-        return self._keys
-
-    async def start(self) -> None:
-        """Nothing to fetch."""
-
-    async def close(self) -> None:
-        """Nothing runs."""
-
-    async def first(self) -> None:
-        """They are here."""
-
-    async def refresh_for_unknown_kid(self) -> None:
-        """There is nowhere else to look."""
-
-
-class FileKeys:
-    """Keys from a file, read again when it changes (a mounted secret's symlink swap included)."""
-
-    def __init__(self, name: str, path: Path, *, clock: Callable[[], float] = time.time) -> None:
-        self.name = name
-        self.fetched_at: float | None = None
-        self.results: Counter[str] = Counter()
-        self._path = path
-        self._clock = clock
-        self._keys: KeySet | None = None
-        self._stamp: tuple[int, int, int] | None = None
-        self._problem = ""
-        self._task: asyncio.Task[None] | None = None
-        self._read()
-
-    def current(self, now: float) -> KeySet | None:
-        """The keys of the last readable version of the file."""
-        return self._keys
-
-    async def start(self) -> None:
-        """Watch the file."""
-        self._task = asyncio.create_task(self._watch())
-
-    async def close(self) -> None:
-        """Stop watching."""
-        await _cancel(self._task)
-
-    async def first(self) -> None:
-        """It was read when this was made."""
-
-    async def refresh_for_unknown_kid(self) -> None:
-        """Look whether the file has changed."""
-        self._read()
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(_FILE_PERIOD)
-            self._read()
-
-    def _read(self) -> None:
-        try:
-            status = self._path.stat()
-            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-            if stamp != self._stamp:
-                data = self._path.read_bytes()
-                # Noted before it is parsed: a broken file is read once, and not again for each unknown `kid`.
-                self._stamp = stamp
-                self._adopt(from_jwks(strict_json(data)))
-        except OSError as problem:
-            self._stamp = None
-            self._failed("unreadable", problem.strerror or "")
-        except Malformed as problem:
-            self._failed("malformed", str(problem))
-        else:
-            if not self._problem:
-                self.fetched_at = self._clock()
-
-    def _adopt(self, keys: KeySet) -> None:
-        if not keys.keys:
-            self._failed("empty", "no usable key")
-            return
-        self._problem = ""
-        self.results["ok"] += 1
-        _report_skipped(self.name, keys)
-        if self._keys is None or self._keys.fingerprint != keys.fingerprint:
-            self._keys = keys
-
-    def _failed(self, kind: str, problem: str) -> None:
-        # Counted and told once: guessed kids can't fill the log.
-        if problem == self._problem:
-            return
-        self._problem = problem
-        self.results[kind] += 1
-        logger.warning("keys of issuer %s: %s can't be used: %s", self.name, self._path, problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +69,7 @@ class RemoteKeys:
         self._max_age: float | None = None
         self._searched_at = float("-inf")
         self._tried = asyncio.Event()
+        self._is_closed = False
         self._flight = SingleFlight(self._fetch)
         self._task: asyncio.Task[None] | None = None
 
@@ -215,17 +81,13 @@ class RemoteKeys:
 
     async def start(self) -> None:
         """Take the stored keys, if there are any, and begin to fetch."""
-        if self._store is not None and (stored := self._store.load(self._issuer)) is not None:
-            # Never from the future: a clock that ran ahead must not make keys last for ever.
-            fetched_at = min(stored.fetched_at, self._clock())
-            if self._clock() - fetched_at <= self._rules.max_stale:
-                with contextlib.suppress(IssuerFailure):
-                    self._adopt(stored.document, fetched_at)
+        await self._take_stored()
         self._task = asyncio.create_task(self._keep_fresh())
 
     async def close(self) -> None:
         """End the background work and the connections."""
-        await _cancel(self._task)
+        self._is_closed = True
+        await cancelled(self._task)
         await self._flight.cancel()
         await self._client.close()
 
@@ -233,18 +95,40 @@ class RemoteKeys:
         """Wait until the issuer has been asked once."""
         await self._tried.wait()
 
+    async def _take_stored(self) -> None:
+        stored = await self._store.load(self._issuer) if self._store is not None else None
+        if stored is None:
+            return
+        # Never from the future: a clock that ran ahead must not make keys last for ever.
+        fetched_at = min(stored.fetched_at, self._clock())
+        if self._clock() - fetched_at <= self._rules.max_stale:
+            with contextlib.suppress(IssuerFailure):
+                self._adopt(stored.document, fetched_at)
+
     async def refresh_for_unknown_kid(self) -> None:
         """Fetch at most once in `cooldown`, failed fetches counted: guessed kids can't make us hammer the issuer.
 
         Only fetches made here count, so that a rotation right after a refresh is seen too.
         """
+        if self._is_closed:
+            return
         if not self._flight.is_running:
             # A clock that was set back must not lengthen the cool-down.
             if 0 <= self._clock() - self._searched_at < self._rules.cooldown:
                 return
             self._searched_at = self._clock()
-        with contextlib.suppress(IssuerFailure):
+        with contextlib.suppress(IssuerFailure, Abandoned):
             await self._flight.run()
+
+    async def refresh(self) -> str:
+        """Fetch now. `ok`, or the kind of the failure."""
+        try:
+            await self._flight.run()
+        except IssuerFailure as problem:
+            return problem.kind
+        except Abandoned:
+            return "closed"
+        return "ok"
 
     async def _keep_fresh(self) -> None:
         failures = 0
@@ -274,11 +158,11 @@ class RemoteKeys:
     async def _fetch(self) -> None:
         try:
             document = await self._ask()
-            self._adopt(document.members, self._clock())
-            self._max_age = document.max_age
+            if document is None:
+                self._keys, self.fetched_at = self._keys or from_jwks({"keys": []}), self._clock()
+            else:
+                await self._take_fetched(document)
             self.results["ok"] += 1
-            if self._store is not None:
-                self._store.save(self._issuer, document.members, self._clock())
         except IssuerFailure as problem:
             self.results[problem.kind] += 1
             logger.warning("keys of issuer %s can't be fetched: %s: %s", self.name, problem.kind, problem)
@@ -291,16 +175,31 @@ class RemoteKeys:
         finally:
             self._tried.set()
 
-    async def _ask(self) -> Document:
+    async def _take_fetched(self, document: Document) -> None:
+        self._adopt(document.members, self._clock())
+        self._max_age = document.max_age
+        if self._store is not None:
+            await self._store.save(self._issuer, document.members, self._clock())
+
+    async def _ask(self) -> Document | None:
+        """The key set; None when the issuer's metadata says that it has none."""
         try:
             # One time for all the documents: four slow ones must not make a refresh four times as long.
             async with asyncio.timeout(self._client.timeout):
                 if self._jwks_uri is not None:
                     return await self._client.fetch(self._jwks_uri)
                 found = await discover(self._client, self._issuer, self._metadata)
+                if found.jwks_uri is None:
+                    self._check_needs_no_keys(found)
+                    return None
                 return await self._client.fetch(found.jwks_uri, named_at=found.address)
         except TimeoutError:
             raise IssuerFailure("timeout", f"no keys in {self._client.timeout:g} s") from None
+
+    def _check_needs_no_keys(self, metadata: Metadata) -> None:
+        """An issuer of opaque tokens alone needs no keys; one that had keys can't have lost them."""
+        if metadata.introspection_endpoint is None or (self._keys is not None and self._keys.keys):
+            raise IssuerFailure("metadata", "the metadata has no jwks_uri")
 
     def _adopt(self, document: dict[str, object], fetched_at: float) -> None:
         try:
@@ -312,17 +211,5 @@ class RemoteKeys:
             raise IssuerFailure("empty", "no usable key in the set")
         self.fetched_at = fetched_at
         if self._keys is None or self._keys.fingerprint != keys.fingerprint:
-            _report_skipped(self.name, keys)
+            report_skipped(self.name, keys)
             self._keys = keys
-
-
-def _report_skipped(name: str, keys: KeySet) -> None:
-    for reason in keys.skipped:
-        logger.warning("keys of issuer %s: skipped %s", name, reason)
-
-
-async def _cancel(task: asyncio.Task[None] | None) -> None:
-    if task is not None:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

@@ -5,7 +5,7 @@ RFC 8725, RFC 9068 §4). Knows nothing of where keys come from.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -21,7 +21,10 @@ _REFUSED_HEADERS = ("crit", "b64", "zip")
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """What the tokens of one issuer must look like. `audience` None accepts any; times are in seconds."""
+    """What the tokens of one issuer must look like. `audience` None accepts any; times are in seconds.
+
+    `required_claims` are those of a JWT, `answer_claims` those of an introspection answer.
+    """
 
     name: str
     issuer: str
@@ -31,6 +34,7 @@ class TokenRules:
     leeway: float = 30.0
     max_lifetime: float = 0.0
     required_claims: tuple[str, ...] = ("sub",)
+    answer_claims: tuple[str, ...] = ()
     scope_claims: tuple[str, ...] = ("scope", "scp")
 
 
@@ -105,14 +109,19 @@ def check_algorithm(token: UnverifiedToken, rules: TokenRules) -> str:
 
 def verify(token: UnverifiedToken, rules: TokenRules, keys: KeySet, now: float) -> Token:
     """Verify a token whose issuer is `rules.issuer`, in the contract's order. Raises `GatewayError`."""
-    key_id = _check_signature(token, rules, keys)
+    key_id = check_signature(token, rules, keys)
     if token.issuer != rules.issuer:
         raise GatewayError(errors.ISSUER_UNKNOWN, "iss is another issuer's")
-    expires_at = _check_times(token.claims, rules, now)
-    _check_audience(token.claims, rules)
-    _check_required(token.claims, rules)
+    expires_at = check_times(token.claims, rules, now)
+    _check_audience_is_there(token.claims)
+    check_audience(token.claims, rules)
+    check_required(token.claims, rules.required_claims)
     _check_type(token, rules)
-    claims = token.claims
+    return as_token(token.claims, rules, expires_at, key_id)
+
+
+def as_token(claims: Mapping[str, Any], rules: TokenRules, expires_at: float, key_id: str = "") -> Token:
+    """What has been verified, as the rest of the gateway sees it."""
     client_id = _text(claims.get("client_id")) or _text(claims.get("azp"))
     scopes = _scopes(claims, rules)
     return Token(rules.name, claims, scopes, expires_at, key_id, _text(claims.get("sub")), client_id)
@@ -122,7 +131,8 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _check_signature(token: UnverifiedToken, rules: TokenRules, keys: KeySet) -> str:
+def check_signature(token: UnverifiedToken, rules: TokenRules, keys: KeySet) -> str:
+    """The `kid` of the issuer's key that signed it (RFC 7515 §5.2). Raises `GatewayError`."""
     algorithm = check_algorithm(token, rules)
     candidates = keys.candidates(token.key_id, algorithm)
     if not candidates:
@@ -133,19 +143,14 @@ def _check_signature(token: UnverifiedToken, rules: TokenRules, keys: KeySet) ->
     raise GatewayError(errors.SIGNATURE_INVALID, f"no fitting key of {rules.name} verifies the signature")
 
 
-def _check_times(claims: Mapping[str, Any], rules: TokenRules, now: float) -> float:
-    """RFC 7519 §4.1.4-6. Returns the moment from which the token is refused."""
-    expires = _numeric_date(claims, "exp")
+def check_times(claims: Mapping[str, Any], rules: TokenRules, now: float) -> float:
+    """RFC 7519 §4.1.4-6. Returns the moment from which the token is refused. Raises `GatewayError`."""
+    expires = numeric_date(claims, "exp")
     if expires is None:
         raise GatewayError(errors.CLAIM_INVALID, "exp is missing")
     if now >= expires + rules.leeway:
         raise GatewayError(errors.TOKEN_EXPIRED, f"exp was {now - expires:.0f} s ago, leeway is {rules.leeway:g} s")
-    not_before = _numeric_date(claims, "nbf")
-    if not_before is not None and now < not_before - rules.leeway:
-        raise GatewayError(errors.TOKEN_NOT_YET_VALID, f"nbf is in {not_before - now:.0f} s")
-    issued = _numeric_date(claims, "iat")
-    if issued is not None and now < issued - rules.leeway:
-        raise GatewayError(errors.TOKEN_NOT_YET_VALID, f"iat is in {issued - now:.0f} s")
+    issued = check_begin(claims, rules, now)
     if rules.max_lifetime:
         if issued is None:
             raise GatewayError(errors.CLAIM_INVALID, "iat is missing, and max_lifetime needs it")
@@ -154,8 +159,17 @@ def _check_times(claims: Mapping[str, Any], rules: TokenRules, now: float) -> fl
     return expires + rules.leeway
 
 
-def _numeric_date(claims: Mapping[str, Any], name: str) -> float | None:
-    """RFC 7519 §2: a JSON number; JSON `true` is none, though Python counts it as 1."""
+def check_begin(claims: Mapping[str, Any], rules: TokenRules, now: float) -> float | None:
+    """That `nbf` and `iat`, where present, are past. Returns `iat`. Raises `GatewayError`."""
+    for name in ("nbf", "iat"):
+        begin = numeric_date(claims, name)
+        if begin is not None and now < begin - rules.leeway:
+            raise GatewayError(errors.TOKEN_NOT_YET_VALID, f"{name} is in {begin - now:.0f} s")
+    return numeric_date(claims, "iat")
+
+
+def numeric_date(claims: Mapping[str, Any], name: str) -> float | None:
+    """RFC 7519 §2: a JSON number; JSON `true` is none, though Python counts it as 1. Raises `GatewayError`."""
     if name not in claims:
         return None
     value = claims[name]
@@ -164,11 +178,15 @@ def _numeric_date(claims: Mapping[str, Any], name: str) -> float | None:
     return float(value)
 
 
-def _check_audience(claims: Mapping[str, Any], rules: TokenRules) -> None:
-    """RFC 7519 §4.1.3: one of ours, code point by code point; `aud` has to be there even where any will do."""
-    audience = claims.get("aud")
-    if audience is None or audience in ("", []):
+def _check_audience_is_there(claims: Mapping[str, Any]) -> None:
+    """`aud` has to be there even where any will do."""
+    if claims.get("aud") is None or claims["aud"] in ("", []):
         raise GatewayError(errors.CLAIM_INVALID, "aud is missing")
+
+
+def check_audience(claims: Mapping[str, Any], rules: TokenRules) -> None:
+    """RFC 7519 §4.1.3: one of ours, code point by code point. Raises `GatewayError`."""
+    audience = claims.get("aud")
     members = audience if isinstance(audience, list) else [audience]
     if not any(isinstance(member, str) for member in members):
         raise GatewayError(errors.CLAIM_INVALID, "aud is neither a text nor a list of texts")
@@ -178,8 +196,9 @@ def _check_audience(claims: Mapping[str, Any], rules: TokenRules) -> None:
         raise GatewayError(errors.AUDIENCE_MISMATCH, f"aud names none of {' '.join(sorted(rules.audience))}")
 
 
-def _check_required(claims: Mapping[str, Any], rules: TokenRules) -> None:
-    for name in rules.required_claims:
+def check_required(claims: Mapping[str, Any], names: Iterable[str]) -> None:
+    """That these claims are present, not null, not empty, and that `sub` is a text. Raises `GatewayError`."""
+    for name in names:
         value = find_claim(claims, name)
         if value is None or value == "" or value == [] or value == {}:
             raise GatewayError(errors.CLAIM_INVALID, f"{name} is missing or empty")
@@ -192,12 +211,19 @@ def _check_type(token: UnverifiedToken, rules: TokenRules) -> None:
     """Only an access token is one (RFC 8725 §3.11, §3.12): the same keys also sign ID tokens and logout tokens."""
     if rules.token_type == "any":
         return
-    kind = _kind(token.header)
+    kind = header_type(token.header)
     if kind != "at+jwt" and (rules.token_type == "at+jwt" or kind not in ("", "jwt")):
         raise GatewayError(
             errors.TOKEN_TYPE_REFUSED, f"typ is not that of an access token (token_type: {rules.token_type})"
         )
-    claims = token.claims
+    check_payload_type(token.claims, is_marked=kind == "at+jwt")
+
+
+def check_payload_type(claims: Mapping[str, Any], *, is_marked: bool) -> None:
+    """That the claims are not those of another kind of token. Raises `GatewayError`.
+
+    `is_marked` says that something else than the claims marks it as an access token.
+    """
     payload_type = claims.get("typ")
     if payload_type is not None and payload_type not in ("Bearer", "DPoP"):
         raise GatewayError(errors.TOKEN_TYPE_REFUSED, "claim typ is neither Bearer nor DPoP")
@@ -205,11 +231,12 @@ def _check_type(token: UnverifiedToken, rules: TokenRules) -> None:
         raise GatewayError(errors.TOKEN_TYPE_REFUSED, "a logout token or event (events)")
     if "at_hash" in claims or "c_hash" in claims:
         raise GatewayError(errors.TOKEN_TYPE_REFUSED, "an ID token (at_hash or c_hash)")
-    if "nonce" in claims and kind != "at+jwt" and payload_type != "Bearer":
+    if "nonce" in claims and not is_marked and payload_type != "Bearer":
         raise GatewayError(errors.TOKEN_TYPE_REFUSED, "an ID token (nonce)")
 
 
-def _kind(header: Mapping[str, Any]) -> str:
+def header_type(header: Mapping[str, Any]) -> str:
+    """`typ` in lower case, without `application/` (RFC 7515 §4.1.9); empty without one. Raises `GatewayError`."""
     kind = header.get("typ", "")
     if not isinstance(kind, str):
         raise GatewayError(errors.TOKEN_TYPE_REFUSED, "typ is no text")

@@ -1,4 +1,4 @@
-"""Keeps the last good keys of an issuer on disk, for a start while the issuer is down."""
+"""Keeps the last good keys of an issuer, for a start while the issuer is down: on disk, or sealed in Redis."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ import logging
 import os
 import stat
 import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from gateway.cache.redis import SharedStore, StoreUnavailable
+from gateway.cache.sealing import Sealer
 from gateway.oauth.jose import Malformed, strict_json
 
 logger = logging.getLogger(__name__)
@@ -26,7 +30,19 @@ class StoredKeys:
     fetched_at: float
 
 
-class KeyStore:
+class KeyStore(Protocol):
+    """Where keys outlive a process. What can't be kept or read is reported, and no reason to stop."""
+
+    async def load(self, issuer: str) -> StoredKeys | None:
+        """The stored keys of this issuer, None without any that can be used."""
+        ...
+
+    async def save(self, issuer: str, document: dict[str, Any], fetched_at: float) -> None:
+        """Store keys."""
+        ...
+
+
+class FolderKeyStore:
     """One file an issuer, readable by nobody else: whoever can write there decides which keys are trusted.
 
     Only files of `owner` count, a user id; it is our own unless said otherwise.
@@ -36,7 +52,7 @@ class KeyStore:
         self._folder = folder
         self._owner = os.geteuid() if owner is None else owner
 
-    def load(self, issuer: str) -> StoredKeys | None:
+    async def load(self, issuer: str) -> StoredKeys | None:
         """The stored keys of this issuer, None without any that can be used."""
         path = self._path(issuer)
         try:
@@ -45,29 +61,71 @@ class KeyStore:
                 status = os.fstat(file.fileno())
                 if status.st_uid != self._owner or status.st_mode & stat.S_IWOTH:
                     raise Malformed("somebody else may have written it")
-                stored = strict_json(file.read())
+                return _read(file.read(), issuer)
         except FileNotFoundError:
             return None
         except (OSError, Malformed) as problem:
             logger.warning("stored keys in %s can't be used: %s", path, problem)
             return None
-        document, fetched_at = stored.get("document"), stored.get("fetched_at")
-        if stored.get("issuer") != issuer or not isinstance(document, dict) or not isinstance(fetched_at, int | float):
-            logger.warning("stored keys in %s can't be used: not what was written there", path)
-            return None
-        return StoredKeys(document, float(fetched_at))
 
-    def save(self, issuer: str, document: dict[str, Any], fetched_at: float) -> None:
-        """Store keys. A disk that does not take them is reported, and no reason to stop."""
-        data = json.dumps({"issuer": issuer, "fetched_at": fetched_at, "document": document}).encode("utf-8")
+    async def save(self, issuer: str, document: dict[str, Any], fetched_at: float) -> None:
+        """Store keys. A disk that does not take them is reported."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _replace(self._path(issuer), data)
+            _replace(self._path(issuer), _written(issuer, document, fetched_at))
         except OSError as problem:
             logger.warning("keys can't be stored in %s: %s", self._folder, problem.strerror)
 
     def _path(self, issuer: str) -> Path:
         return self._folder / f"{hashlib.sha256(issuer.encode('utf-8')).hexdigest()[:32]}.json"
+
+
+class SharedKeyStore:
+    """Keys in Redis, sealed: whoever can write there must not decide which keys are trusted.
+
+    They are kept for `seconds`, as long as keys may be used without their issuer.
+    """
+
+    def __init__(
+        self, store: SharedStore, sealer: Sealer, *, seconds: float, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._sealer = sealer
+        self._seconds = seconds
+        self._clock = clock
+
+    async def load(self, issuer: str) -> StoredKeys | None:
+        """The stored keys of this issuer, None without any that can be used, or without Redis."""
+        for name in self._sealer.names("keys", issuer.encode("utf-8")):
+            try:
+                sealed = await self._store.get(name)
+                data = self._sealer.open(name, sealed, self._clock()) if sealed is not None else None
+                if data is not None:
+                    return _read(data, issuer)
+            except StoreUnavailable:
+                return None
+            except Malformed as problem:
+                logger.warning("keys stored in Redis can't be used: %s", problem)
+        return None
+
+    async def save(self, issuer: str, document: dict[str, Any], fetched_at: float) -> None:
+        """Store keys. Without Redis they are stored with the next fetch."""
+        name = self._sealer.name("keys", issuer.encode("utf-8"))
+        sealed = self._sealer.seal(name, _written(issuer, document, fetched_at), fetched_at + self._seconds)
+        with contextlib.suppress(StoreUnavailable):
+            await self._store.put(name, sealed, self._seconds)
+
+
+def _written(issuer: str, document: dict[str, Any], fetched_at: float) -> bytes:
+    return json.dumps({"issuer": issuer, "fetched_at": fetched_at, "document": document}).encode("utf-8")
+
+
+def _read(data: bytes, issuer: str) -> StoredKeys:
+    stored = strict_json(data)
+    document, fetched_at = stored.get("document"), stored.get("fetched_at")
+    if stored.get("issuer") != issuer or not isinstance(document, dict) or not isinstance(fetched_at, int | float):
+        raise Malformed("not what was written there")
+    return StoredKeys(document, float(fetched_at))
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -10,11 +10,13 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
 
 from gateway import __version__, build
+from gateway.admin.api import Api
 from gateway.admin.listener import Health, make_admin_app
 from gateway.admin.metrics import Metrics
 from gateway.config import Config
@@ -41,19 +43,31 @@ class Worker:
         self._server = HttpServer(self.gateway.handle, build.server_limits(config))
         self._listeners: list[asyncio.Server] = []
         self._admin: web.AppRunner | None = None
-        self._health = Health(lambda: {name: source.fetched_at for name, source in self.gateway.key_sources.items()})
+        self._health = self._make_health()
         self._metrics = Metrics()
         self._tracing = traces.tracing(os.environ if environ is None else environ)
         self._observe()
+
+    def _make_health(self) -> Health:
+        issuers, feed, redis = self.gateway.issuers, self.gateway.feed, self._config.redis
+        return Health(
+            lambda: {name: issuer.keys.fetched_at for name, issuer in issuers.items()},
+            (lambda: feed.is_connected) if feed is not None else None,
+            needs_redis=redis is not None and redis.required,
+        )
 
     def _observe(self) -> None:
         gateway = self.gateway
         self._metrics.watch(
             requests_in_flight=lambda: gateway.in_flight,
             connections=lambda: self._server.open_connections,
-            key_sources=list(gateway.key_sources.values()),
-            caches={"token": gateway.verifier},
+            key_sources=[issuer.keys for issuer in gateway.issuers.values()],
+            caches={"token": [gateway.verifier], "introspection": gateway.introspections},
+            revocations=lambda: len(gateway.revoker.deny_list),
+            redis=gateway.store,
         )
+        for introspection in gateway.introspections:
+            introspection.on_called.append(partial(self._metrics.observe_introspection, introspection.name))
         gateway.on_closed.append(self._metrics.observe)
         log = self._config.log
         if log.access:
@@ -89,7 +103,9 @@ class Worker:
             _remove_socket(address)
 
     async def _start_admin(self) -> None:
-        self._admin = web.AppRunner(make_admin_app(self._health, self._metrics.render), access_log=None)
+        token = self._config.admin.token.get_secret_value()
+        api = Api(self.gateway, token) if token else None
+        self._admin = web.AppRunner(make_admin_app(self._health, self._metrics.render, api), access_log=None)
         await self._admin.setup()
         address = self._config.admin.listen
         if address.startswith("unix:"):

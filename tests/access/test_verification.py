@@ -14,8 +14,8 @@ from gateway import errors
 from gateway.access.verification import TrustedIssuer, Verified, Verifier
 from gateway.cache.memory import BoundedCache
 from gateway.errors import GatewayError
-from gateway.oauth.jwks import KeySource
 from gateway.oauth.jwt import TokenRules
+from gateway.oauth.key_source import KeySource
 from gateway.oauth.keys import KeySet, from_jwks
 from gateway.oauth.tokens import Credential
 from gateway.record import RequestRecord
@@ -57,6 +57,9 @@ class Keys:
         if self.fresh is not None:
             self.keys = self.fresh
 
+    async def refresh(self) -> str:
+        return "ok"
+
 
 def trusted(keys: KeySource, issuer: str = ISSUER) -> TrustedIssuer:
     return TrustedIssuer(TokenRules("corp", issuer, frozenset({AUDIENCE}), frozenset({"RS256"})), keys)
@@ -67,7 +70,8 @@ def verifier(*keys: Keys, now: list[float] | None = None, entries: int = 10, max
     issuers = [trusted(source, issuer) for source, issuer in zip(keys, (ISSUER, SECOND), strict=False)]
     cache = BoundedCache[bytes, Verified](entries=entries, weight=100_000)
     clock = time.time if now is None else lambda: now[0]
-    return Verifier(issuers, max_token=max_token, cache=cache, clock=clock)
+    introspected = BoundedCache[bytes, Verified](entries=entries, weight=100_000)
+    return Verifier(issuers, max_token=max_token, cache=cache, introspected=introspected, clock=clock)
 
 
 async def verify(one: Verifier, token: str | bytes) -> Verified:
@@ -203,9 +207,12 @@ async def test_a_decision_that_is_being_explained_shows_every_check_again() -> N
 async def test_a_key_that_the_issuer_withdraws_takes_its_remembered_tokens_along() -> None:
     async with FakeIssuer() as issuer, keys_of(issuer) as keys:
         await keys.first()
-        cache = BoundedCache[bytes, Verified](entries=10, weight=100_000)
         one = Verifier(
-            [trusted(keys, issuer.issuer)], max_token=16_384, cache=cache, clock=lambda: keys.fetched_at or 0
+            [trusted(keys, issuer.issuer)],
+            max_token=16_384,
+            cache=BoundedCache[bytes, Verified](entries=10, weight=100_000),
+            introspected=BoundedCache[bytes, Verified](entries=10, weight=100_000),
+            clock=lambda: keys.fetched_at or 0,
         )
         header = {"alg": "RS256", "kid": "k1"}
         claims = {"iss": issuer.issuer, "aud": AUDIENCE, "sub": "u1", "exp": 2_000_000_000}

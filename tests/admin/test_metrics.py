@@ -41,6 +41,9 @@ class Keys:
     async def refresh_for_unknown_kid(self) -> None:
         return
 
+    async def refresh(self) -> str:
+        return "ok"
+
 
 @dataclass
 class Cache:
@@ -160,7 +163,8 @@ def test_figures_that_others_keep_are_read_when_a_scrape_comes() -> None:
         requests_in_flight=lambda: running[0],
         connections=lambda: running[1],
         key_sources=[keys],
-        caches={"token": cache},
+        caches={"token": [cache]},
+        revocations=lambda: 4,
     )
     assert values(metrics, "gateway_jwks_age_seconds") == {}
     running[:] = [3, 7]
@@ -170,9 +174,40 @@ def test_figures_that_others_keep_are_read_when_a_scrape_comes() -> None:
     assert values(metrics, "gateway_requests_in_flight") == {(): 3}
     assert values(metrics, "gateway_connections") == {(): 7}
     assert values(metrics, "gateway_cache_operations_total") == {("token", "hit"): 90, ("token", "miss"): 10}
+    assert values(metrics, "gateway_revocations") == {(): 4}
     assert values(metrics, "gateway_jwks_age_seconds") == {("corp",): 42}
     assert values(metrics, "gateway_jwks_skipped_keys") == {("corp",): 1}
     assert values(metrics, "gateway_jwks_refresh_total") == {("corp", "ok"): 2, ("corp", "timeout"): 1}
+
+
+@dataclass
+class Redis:
+    """What a Redis that comes and goes has to tell."""
+
+    is_available: bool = True
+    results: Counter[str] = field(default_factory=Counter)
+
+
+def test_redis_and_introspection_are_told_of() -> None:
+    metrics, redis = Metrics(), Redis()
+    metrics.watch(
+        requests_in_flight=lambda: 0,
+        connections=lambda: 0,
+        key_sources=[],
+        caches={"introspection": [Cache(1, 2), Cache(3, 4)]},
+        revocations=lambda: 0,
+        redis=redis,
+    )
+    metrics.observe_introspection("corp", "active", 0.25)
+    metrics.observe_introspection("corp", "timeout", 3.0)
+    redis.results.update({"ok": 5, "timeout": 1})
+    assert values(metrics, "gateway_cache_operations_total")[("introspection", "miss")] == 6
+    assert values(metrics, "gateway_introspection_total") == {("corp", "active"): 1, ("corp", "timeout"): 1}
+    assert values(metrics, "gateway_introspection_duration_seconds_sum") == {("corp",): 3.25}
+    assert values(metrics, "gateway_redis_operations_total") == {("ok",): 5, ("timeout",): 1}
+    assert values(metrics, "gateway_redis_up") == {(): 1}
+    redis.is_available = False
+    assert values(metrics, "gateway_redis_up") == {(): 0}
 
 
 def test_the_age_of_keys_is_never_negative() -> None:
@@ -182,6 +217,7 @@ def test_the_age_of_keys_is_never_negative() -> None:
         connections=lambda: 0,
         key_sources=[Keys("corp", fetched_at=NOW + 5)],
         caches={},
+        revocations=lambda: 0,
     )
     assert values(metrics, "gateway_jwks_age_seconds") == {("corp",): 0}
 

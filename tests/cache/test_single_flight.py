@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.cache.single_flight import SingleFlight
+from gateway.cache.single_flight import Abandoned, Flights, SingleFlight
 
 
 class Call:
@@ -75,5 +75,27 @@ async def test_cancelling_ends_the_call_before_it_returns() -> None:
     await asyncio.sleep(0)
     await flight.cancel()
     assert not running(flight)
+    with pytest.raises(Abandoned):
+        await asked
+
+
+async def test_a_caller_who_is_cancelled_while_the_call_ends_is_cancelled() -> None:
+    flight = SingleFlight(Call())
+    asked = asyncio.create_task(flight.run())
+    await asyncio.sleep(0)
+    asked.cancel()
+    await flight.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
+
+
+async def test_calls_for_different_keys_run_side_by_side() -> None:
+    calls = {"a": Call(), "b": Call()}
+    flights: Flights[str, int] = Flights()
+    asked = [asyncio.create_task(flights.run(key, calls[key].__call__)) for key in ("a", "b", "a")]
+    await asyncio.sleep(0)
+    assert len(flights) == 2
+    for call in calls.values():
+        call.go_on.set()
+    assert await asyncio.gather(*asked) == [1, 1, 1]
+    assert len(flights) == 0

@@ -132,7 +132,10 @@ def test_a_mistake_is_named_at_its_place_with_the_nearest_right_name(
         ("cors: {origins: ['*']}", "routes[0].cors: not supported yet"),
         ("require: {acr: [gold]}", "routes[0].require.acr: not supported yet"),
         ("require: {proof: dpop}", "routes[0].require.proof: not supported yet"),
-        ("require: {introspect: true}", "routes[0].require.introspect: not supported yet"),
+        (
+            "require: {introspect: true}",
+            "routes[0].require.introspect: issuer corp has no introspection; give it an introspection block",
+        ),
     ],
 )
 def test_each_rule_of_a_route_is_checked(tmp_path: Path, line: str, message: str) -> None:
@@ -144,10 +147,14 @@ def test_each_rule_of_a_route_is_checked(tmp_path: Path, line: str, message: str
     ("block", "message"),
     [
         ("tls: {certificate: x}", "tls: not supported yet"),
-        ("admin: {token: secret}", "admin.token: not supported yet"),
         ("workers: 2", "workers: not supported yet"),
         ("workers: auto", "workers: not supported yet"),
-        ("redis: {url: 'redis://h'}", "redis: not supported yet"),
+        ("redis: {}", "redis.url: is missing"),
+        ("redis: {url: 'redis://h', secret: short}", "redis.secret: must have 32 bytes at the least"),
+        (
+            f"redis: {{url: 'redis://h', secret: [{'x' * 32}, short]}}",
+            "redis.secret[1]: must have 32 bytes at the least",
+        ),
         ("limits: {failed_authentication: {requests: 3}}", "limits.failed_authentication: not supported yet"),
         ("trusted_proxies: [0.0.0.0/0]", "trusts everyone"),
         ("trusted_proxies: ['::/0']", "trusts everyone"),
@@ -176,10 +183,35 @@ def test_each_rule_of_the_other_blocks_is_checked(tmp_path: Path, block: str, me
         ("algorithms: [none]", "must be one of RS256"),
         ("algorithms: []", "must not be empty"),
         ("leeway: 6m", "must be at most 300"),
-        ("backchannel_logout: true", "not supported yet"),
-        ("introspection: {client_id: a}", "introspection: not supported yet"),
-        ("tls: {ca: x}", "tls: not supported yet"),
-        ("keys: {store: redis}", "store: not supported yet"),
+        ("introspection: {client_secret: a}", "introspection.client_id: is missing; client_secret_basic needs it"),
+        ("introspection: {client_id: a}", "introspection.client_secret: is missing; client_secret_basic needs it"),
+        (
+            "introspection: {client_id: a, client_auth: private_key_jwt}",
+            "introspection.client_key: is missing; private_key_jwt needs it",
+        ),
+        (
+            "introspection: {client_id: a, client_auth: tls_client_auth}",
+            "introspection.client_auth: tls_client_auth needs the issuer's tls.certificate and tls.private_key",
+        ),
+        (
+            "introspection: {client_id: a, client_secret: b, client_key: c}",
+            "introspection.client_key: has no meaning with client_auth: client_secret_basic",
+        ),
+        (
+            "introspection: {client_id: a, client_secret: b, client_key_id: c}",
+            "introspection.client_key_id: has no meaning with client_auth: client_secret_basic",
+        ),
+        (
+            "introspection: {client_id: a, client_secret: short, client_auth: client_secret_jwt}",
+            "introspection.client_secret: must have 32 bytes at the least to sign with (RFC 7518 §3.2)",
+        ),
+        (
+            "introspection: {client_id: a, client_secret: b, endpoint: 'http://as.example/i'}",
+            "introspection.endpoint: is http:// beyond this machine: use https://, or set allow_http: true",
+        ),
+        ("tls: {certificate: x}", "tls: certificate and private_key go together"),
+        ("keys: {store: redis}", "keys.store: redis is not configured"),
+        ("keys: {store: somewhere}", "keys.store: must be `redis`, or a folder that begins with /, ./ or ../"),
     ],
 )
 def test_each_rule_of_an_issuer_is_checked(tmp_path: Path, keys: str, message: str) -> None:

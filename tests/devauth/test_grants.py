@@ -15,6 +15,17 @@ from gateway.devauth.tokens import AccessTokens, IssuedToken
 
 SERVICE = Client("svc", "svc-secret", frozenset({"read", "write"}), "orders-api", claims={"tenant": "t1"})
 IDLE = Client("idle", "idle-secret", frozenset({"read"}), "orders-api", grant_types=frozenset())
+# Its claims try to speak for the server; RFC 7662 §2.2 says what these members mean.
+BOASTER = Client(
+    "boaster",
+    "boaster-secret",
+    frozenset({"read", "write"}),
+    "orders-api",
+    lifetime=60,
+    claims={"tenant": "t2", "active": "very", "token_type": "golden"},
+    access_token="opaque",
+)
+NOW = 1_800_000_000
 GRANT = {"grant_type": "client_credentials"}
 POSTED = {"client_id": "svc", "client_secret": "svc-secret"}
 
@@ -22,8 +33,8 @@ POSTED = {"client_id": "svc", "client_secret": "svc-secret"}
 @pytest.fixture
 def grants() -> Grants:
     # ES256, since a key for it takes no time to make.
-    tokens = AccessTokens("http://127.0.0.1:1", SigningKeys("ES256"), clock=lambda: 1_800_000_000.0)
-    return Grants([SERVICE, IDLE], tokens)
+    tokens = AccessTokens("http://127.0.0.1:1", SigningKeys("ES256"), clock=lambda: float(NOW))
+    return Grants([SERVICE, IDLE, BOASTER], tokens)
 
 
 def basic(client_id: str = "svc", secret: str = "svc-secret") -> CIMultiDict[str]:
@@ -98,6 +109,53 @@ def test_a_client_may_repeat_its_id_in_the_body(grants: Grants) -> None:
     assert grants.token({**GRANT, "client_id": "svc"}, basic())[0] == 200
 
 
+def opaque(grants: Grants) -> str:
+    status, body, _ = grants.token({**GRANT, "scope": "read"}, basic("boaster", "boaster-secret"))
+    assert (status, body["token_type"], body["expires_in"], body["scope"]) == (200, "Bearer", 60, "read")
+    value: str = body["access_token"]
+    return value
+
+
+def test_an_opaque_token_has_256_random_bits_and_says_nothing(grants: Grants) -> None:
+    values = {opaque(grants) for _ in range(3)}
+    assert len(values) == 3
+    for value in values:
+        assert len(base64.urlsafe_b64decode(value + "=")) == 32
+
+
+@pytest.mark.parametrize("asking", [("svc", "svc-secret"), ("idle", "idle-secret"), ("boaster", "boaster-secret")])
+def test_introspection_says_all_of_an_opaque_token_and_clients_claims_replace_nothing_of_it(
+    grants: Grants, asking: tuple[str, str]
+) -> None:
+    status, body, _ = grants.endpoint("introspection", {"token": opaque(grants)}, basic(*asking))
+    assert len(body.pop("jti")) > 20
+    assert (status, body) == (
+        200,
+        {
+            "active": True,
+            "token_type": "Bearer",
+            "scope": "read",
+            "client_id": "boaster",
+            "sub": "boaster",
+            "aud": "orders-api",
+            "iss": "http://127.0.0.1:1",
+            "iat": NOW,
+            "exp": NOW + 60,
+            "tenant": "t2",
+        },
+    )
+
+
+def test_of_a_token_that_is_revoked_expired_or_unknown_introspection_says_that_it_is_inactive_alone(
+    grants: Grants,
+) -> None:
+    revoked = opaque(grants)
+    assert grants.endpoint("revocation", {"token": revoked}, basic("boaster", "boaster-secret"))[0] == 200
+    expired = grants.tokens.issue(BOASTER, "read", exp=NOW).value
+    for value in (revoked, expired, "unknown", opaque(grants)[:-1]):
+        assert grants.endpoint("introspection", {"token": value}, basic())[:2] == (200, {"active": False})
+
+
 @pytest.mark.parametrize("hint", ["access_token", "refresh_token", "nonsense"])
 def test_a_hint_about_the_type_changes_nothing(grants: Grants, hint: str) -> None:
     form = {"token": issued(grants, scope="read").value, "token_type_hint": hint}
@@ -115,8 +173,9 @@ def test_a_client_cannot_revoke_what_another_one_was_given(grants: Grants) -> No
 
 
 def test_nothing_that_is_shown_of_it_holds_a_secret_or_a_token(grants: Grants) -> None:
-    token = issued(grants)
-    for shown in (repr(SERVICE), repr(token)):
-        assert "svc-secret" not in shown
-        assert token.value not in shown
-        assert token.claims["jti"] not in shown
+    for client in (SERVICE, BOASTER):
+        token = grants.tokens.issue(client, "read")
+        for shown in (repr(client), repr(token)):
+            assert client.client_secret not in shown
+            assert token.value not in shown
+            assert token.claims["jti"] not in shown

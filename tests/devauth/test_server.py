@@ -18,7 +18,7 @@ from gateway.oauth.keys import from_jwks
 
 SECRET = "a:b%c+d é/"
 SERVICE = Client("svc", SECRET, frozenset({"read", "write"}), "orders-api", lifetime=60, claims={"tenant": "t1"})
-OTHER = Client("other", "other-secret", frozenset({"read"}), "orders-api")
+OTHER = Client("other", "other-secret", frozenset({"read"}), "orders-api", access_token="opaque")
 
 
 @pytest.fixture
@@ -121,6 +121,16 @@ async def test_introspection_tells_until_the_token_is_revoked(server: Developmen
     assert (await post(server, "/revoke", {"token": token}, basic("other", "other-secret")))[0] == 400
     assert (await post(server, "/revoke", {"token": token}, basic()))[0] == 200
     assert (await post(server, "/introspect", {"token": token}, basic()))[1] == {"active": False}
+
+
+async def test_an_opaque_token_is_issued_introspected_and_revoked_over_http_too(server: DevelopmentServer) -> None:
+    owner = basic("other", "other-secret")
+    form = {"token": (await post(server, "/token", {"grant_type": "client_credentials"}, owner))[1]["access_token"]}
+    assert "." not in form["token"]
+    status, body = await post(server, "/introspect", form, basic())
+    assert (status, body["active"], body["client_id"], body["exp"] - body["iat"]) == (200, True, "other", 3600)
+    assert (await post(server, "/revoke", form, owner))[0] == 200
+    assert (await post(server, "/introspect", form, basic()))[1] == {"active": False}
 
 
 async def test_an_expired_token_introspects_as_inactive(server: DevelopmentServer) -> None:

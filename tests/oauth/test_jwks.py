@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from gateway.oauth.client import IssuerClient
-from gateway.oauth.jwks import FileKeys, RefreshRules, RemoteKeys
-from gateway.oauth.key_store import KeyStore
+from gateway.oauth.jwks import RefreshRules, RemoteKeys
+from gateway.oauth.key_source import FileKeys
+from gateway.oauth.key_store import FolderKeyStore
 from tests.http.origin import until
 from tests.issuer import FakeIssuer
 from tests.oauth.test_keys import other_rsa_jwk
@@ -212,7 +213,7 @@ async def test_failing_fetches_are_repeated_with_growing_pauses() -> None:
 
 
 async def test_stored_keys_serve_a_start_while_the_issuer_is_down(tmp_path: Path) -> None:
-    clock, store = Clock(), KeyStore(tmp_path / "keys")
+    clock, store = Clock(), FolderKeyStore(tmp_path / "keys")
     async with FakeIssuer() as issuer:
         async with keys_of(issuer, clock, store=store) as keys:
             await until(lambda: keys.results["ok"] == 1)
@@ -223,7 +224,7 @@ async def test_stored_keys_serve_a_start_while_the_issuer_is_down(tmp_path: Path
             assert keys.current(clock.now) is not None
             assert keys.current(clock.now + 51) is None
         other = RemoteKeys("other", "https://other.example", IssuerClient(timeout=1), store=store)
-        assert store.load("https://other.example") is None
+        assert await store.load("https://other.example") is None
         assert other.current(clock.now) is None
 
 
@@ -343,22 +344,22 @@ async def test_an_issuer_that_is_down_at_the_start_is_found_when_it_is_back() ->
 
 
 async def test_keys_stored_longer_ago_than_max_stale_make_nobody_ready(tmp_path: Path) -> None:
-    clock, store = Clock(), KeyStore(tmp_path)
+    clock, store = Clock(), FolderKeyStore(tmp_path)
     async with FakeIssuer() as issuer:
         issuer.fault = "status"
-        store.save(issuer.issuer, json.loads(public_jwks()), clock.now - 51)
+        await store.save(issuer.issuer, json.loads(public_jwks()), clock.now - 51)
         async with keys_of(issuer, clock, store=store, rules=RefreshRules(max_stale=50)) as keys:
             assert keys.fetched_at is None
-        store.save(issuer.issuer, json.loads(public_jwks()), clock.now + 10_000)
+        await store.save(issuer.issuer, json.loads(public_jwks()), clock.now + 10_000)
         async with keys_of(issuer, clock, store=store, rules=RefreshRules(max_stale=50)) as keys:
             assert keys.current(clock.now + 50) is not None
             assert keys.current(clock.now + 51) is None
 
 
-class BrokenStore(KeyStore):
+class BrokenStore(FolderKeyStore):
     """A defect of ours, to see what it can break."""
 
-    def save(self, issuer: str, document: dict[str, Any], fetched_at: float) -> None:
+    async def save(self, issuer: str, document: dict[str, Any], fetched_at: float) -> None:
         raise RuntimeError
 
 

@@ -1,51 +1,90 @@
-// A certified authorization server for the interoperability test: client credentials with JWT access tokens by resource.
-// Prints one JSON line with its issuer. Keys come from the file named first, which is read again on POST /test/reload.
+// A certified authorization server for the interoperability tests: client credentials with JWT or opaque access tokens
+// by resource, introspection (RFC 7662, signed RFC 9701) and revocation (RFC 7009).
+// Prints one JSON line with its issuer. Keys come from the file named first, which is read again on POST /test/reload;
+// that forgets the opaque tokens too. GET /test/introspections says how many introspection requests there were.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { Provider } from 'oidc-provider';
+import { errors, Provider } from 'oidc-provider';
 
 const [keysFile, port] = process.argv.slice(2);
 const issuer = `http://127.0.0.1:${port}`;
 
-// Lifetimes in seconds, by the resource a token is asked for.
-const resources = { 'urn:orders': 300, 'urn:billing': 300, 'urn:short': 1 };
+const introspectionPath = '/token/introspection';
+
+// Resources a token can be asked for; `ttl` in seconds.
+const resources = {
+  'urn:orders': { format: 'jwt', audience: 'urn:orders', ttl: 300 },
+  'urn:billing': { format: 'jwt', audience: 'urn:billing', ttl: 300 },
+  'urn:short': { format: 'jwt', audience: 'urn:orders', ttl: 1 },
+  'urn:opaque': { format: 'opaque', audience: 'urn:orders', ttl: 300 },
+  'urn:opaque-short': { format: 'opaque', audience: 'urn:orders', ttl: 2 },
+};
+
+function makeClient(name, metadata) {
+  return { client_id: name, client_secret: `${name}-secret`, redirect_uris: [], response_types: [], ...metadata };
+}
+
+const clients = [
+  makeClient('reader', { grant_types: ['client_credentials'], scope: 'orders:read' }),
+  makeClient('writer', { grant_types: ['client_credentials'], scope: 'orders:read orders:write' }),
+  // Those who introspect. The first secret must be form-encoded before it goes into Basic (RFC 6749 §2.3.1). Both get
+  // signed answers if they accept them (RFC 9701): RS256 is what this provider takes for all who name no algorithm.
+  makeClient('gateway', { grant_types: [], client_secret: 'gateway secret+%&=' }),
+  makeClient('signed', { grant_types: [], introspection_signed_response_alg: 'RS256' }),
+];
+
+const resourceServers = new Set(['gateway', 'signed']);
+
+function getResourceServerInfo(ctx, resource) {
+  if (!Object.hasOwn(resources, resource)) throw new errors.InvalidTarget();
+  const { audience, format, ttl } = resources[resource];
+  return {
+    scope: 'orders:read orders:write',
+    audience,
+    accessTokenTTL: ttl,
+    accessTokenFormat: format,
+    jwt: { sign: { alg: 'RS256' } },
+  };
+}
 
 function makeProvider() {
   return new Provider(issuer, {
     jwks: JSON.parse(readFileSync(keysFile, 'utf8')),
-    clients: ['reader', 'writer'].map((name) => ({
-      client_id: name,
-      client_secret: `${name}-secret`,
-      grant_types: ['client_credentials'],
-      redirect_uris: [],
-      response_types: [],
-      scope: name === 'reader' ? 'orders:read' : 'orders:read orders:write',
-    })),
+    clients,
     scopes: ['orders:read', 'orders:write'],
+    routes: { introspection: introspectionPath },
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
+      introspection: {
+        enabled: true,
+        allowedPolicy: (ctx, client, token) =>
+          resourceServers.has(client.clientId) || client.clientId === token.clientId,
+      },
+      jwtIntrospection: { enabled: true },
+      revocation: { enabled: true, allowedPolicy: (ctx, client, token) => client.clientId === token.clientId },
       resourceIndicators: {
         enabled: true,
-        getResourceServerInfo: (ctx, resource) => ({
-          scope: 'orders:read orders:write',
-          audience: resource === 'urn:short' ? 'urn:orders' : resource,
-          accessTokenTTL: resources[resource],
-          accessTokenFormat: 'jwt',
-          jwt: { sign: { alg: 'RS256' } },
-        }),
+        getResourceServerInfo,
       },
     },
   });
 }
 
 let provider = makeProvider();
+let introspections = 0;
+
 const server = createServer((request, response) => {
   if (request.method === 'POST' && request.url === '/test/reload') {
     provider = makeProvider();
     response.end('reloaded');
     return;
   }
+  if (request.method === 'GET' && request.url === '/test/introspections') {
+    response.end(String(introspections));
+    return;
+  }
+  if (request.method === 'POST' && request.url === introspectionPath) introspections += 1;
   provider.callback()(request, response);
 });
 server.listen(Number(port), '127.0.0.1', () => console.log(JSON.stringify({ issuer })));

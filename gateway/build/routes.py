@@ -1,0 +1,124 @@
+"""From the `routes` of the configuration to routes of the gateway: who may use each, and what then happens."""
+
+from __future__ import annotations
+
+import functools
+from urllib.parse import urlsplit
+
+from gateway.access.policy import Policy
+from gateway.access.revocation import DenyList
+from gateway.access.verification import Verifier
+from gateway.app import Route
+from gateway.build.report import Report
+from gateway.build.rules import compiled_rules
+from gateway.build.upstreams import upstream_service
+from gateway.config import Config
+from gateway.config.routes import Route as RouteConfig
+from gateway.config.source import Path_
+from gateway.errors import GatewayError
+from gateway.oauth.resource_metadata import ProtectedResource
+from gateway.router import canonical_template
+from gateway.upstream.fields import RequestFields, ResponseFields
+from gateway.upstream.forward import Forward
+from gateway.upstream.identity import PRESETS, Identity
+from gateway.upstream.inbound import Action
+from gateway.upstream.respond import Respond
+from gateway.upstream.target import Rewriting
+
+
+class RouteBuilder:
+    """Makes the routes of one gateway."""
+
+    def __init__(self, config: Config, report: Report, verifier: Verifier, deny_list: DenyList) -> None:
+        self._config = config
+        self._report = report
+        self._verifier = verifier
+        self._deny_list = deny_list
+        self.upstreams = {name: upstream_service(name, upstream) for name, upstream in config.upstreams.items()}
+        self._vouched = frozenset(name for preset in PRESETS.values() for name in preset) | frozenset(
+            name for route in config.routes if isinstance(route.identity, dict) for name in route.identity
+        )
+
+    def paths(self, index: int, route: RouteConfig) -> tuple[str, ...]:
+        """The route's paths in the one form; what has none is a problem of the configuration."""
+        paths = []
+        for template in route.path:
+            try:
+                paths.append(canonical_template(template))
+            except GatewayError as error:
+                self._report.add(("routes", index, "path"), f"{template} is refused in requests: {error.evidence}")
+                paths.append(template)
+        return tuple(paths)
+
+    def route(self, index: int, route: RouteConfig, resource: ProtectedResource | None) -> Route:
+        """One route; `resource` is what its challenges point to."""
+        where = functools.partial(self._report.where, "routes", index)
+        policy = Policy(
+            self._verifier,
+            self._deny_list,
+            compiled_rules(route.require, where),
+            is_public=route.public,
+            is_token_optional=route.token == "optional",
+            is_enforced=route.enforce,
+            notes_fingerprint=self._config.log.tokens,
+            introspects=route.require.introspect,
+        )
+        return Route(
+            route.title,
+            policy,
+            self._action(index, route),
+            None if route.public else resource,
+            keeps_encoded_slash=route.encoded_slash == "keep",
+            keeps_semicolon=route.semicolon == "keep",
+            where=where(),
+        )
+
+    def _action(self, index: int, route: RouteConfig) -> Action:
+        if route.respond is not None or route.upstream is None:
+            return _respond(route)
+        upstream = self.upstreams[route.upstream]
+        base = urlsplit(self._config.upstreams[route.upstream].address).path.rstrip("/")
+        identity = PRESETS[route.identity] if isinstance(route.identity, str) else route.identity
+        max_body = route.max_body if route.max_body is not None else self._config.limits.request_body
+        return Forward(
+            upstream=upstream,
+            rewriting=Rewriting(
+                "" if upstream.is_unix else base,
+                self._canonical(("routes", index, "strip_prefix"), (route.strip_prefix or "").rstrip("/")),
+                self._canonical(("routes", index, "rewrite"), route.rewrite) if route.rewrite is not None else None,
+            ),
+            host=_host_header(route.host_header, upstream.authority),
+            request_fields=RequestFields(
+                vouched=self._vouched,
+                keeps_authorization=route.authorization == "keep",
+                removed=route.request_headers.remove,
+                added=route.request_headers.set.items(),
+            ),
+            response_fields=ResponseFields(
+                removed=route.response_headers.remove, added=route.response_headers.set.items()
+            ),
+            identity=Identity(tuple(identity.items())),
+            max_body=max_body,
+            timeout=route.timeout,
+        )
+
+    def _canonical(self, path: Path_, template: str) -> str:
+        try:
+            return canonical_template(template) if template else ""
+        except GatewayError as error:
+            self._report.add(path, f"{template} is refused in requests: {error.evidence}")
+            return template
+
+
+def _host_header(setting: str, authority: str) -> str | None:
+    return {"upstream": authority, "preserve": None}.get(setting, setting)
+
+
+def _respond(route: RouteConfig) -> Respond:
+    answer = route.respond
+    if answer is None:
+        # Reported by the checks of the configuration; nothing is built from it.
+        return Respond(500, b"", ())
+    added = [(name.encode("ascii"), value.encode("utf-8")) for name, value in route.response_headers.set.items()]
+    fields = [(b"Content-Type", answer.content_type.encode("utf-8")), *added]
+    return Respond(answer.status, answer.body.encode("utf-8"), tuple(fields))
