@@ -143,25 +143,13 @@ async def test_tls_is_verified(tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         try:
             options = ("--tls-cert-file", pem, "--tls-key-file", pem, "--tls-auth-clients", "no")
-            node = stack.enter_context(tls_node(tmp_path, *options))
+            node = stack.enter_context(redis_node(tmp_path, *options, tls=True))
         except OSError:
             pytest.skip("this redis-server was built without TLS")
         async with store(f"rediss://127.0.0.1:{node.port}/0?ssl_ca_certs={pem}", timeout=1) as one:
             assert await one.put_once("a", 5)
         async with store(f"rediss://127.0.0.1:{node.port}/0", timeout=1) as one:
             assert await failure(one.get("a"), within=2) == "unreachable"
-
-
-@contextlib.contextmanager
-def tls_node(folder: Path, *options: str) -> Iterator[RedisNode]:
-    with redis_node(folder) as probe:
-        port = probe.port  # free a moment ago, and free again now
-    node = RedisNode(port, folder, ("--port", "0", "--tls-port", str(port), *options), is_tls=True)
-    try:
-        node.start()
-        yield node
-    finally:
-        node.kill()
 
 
 async def test_behind_a_sentinel_the_replica_takes_over(tmp_path: Path) -> None:
