@@ -93,7 +93,8 @@ class Shell:
         _, _, host, path = asked.url.split("/", 3)
         address = self.worker.admin_address if ":909" in host else self.worker.addresses[0]
         name, _, port = address.rpartition(":")
-        answer = await talk((name, int(port)), request(asked.X, f"/{path}", *asked.H, host=host, body=asked.d.encode()))
+        sent = request(asked.X, f"/{path}", *asked.H, host=host, body=asked.d.encode())
+        answer = await talk((name, int(port)), sent, silence=0.5, patience=20.0)
         if found := re.search(rb'"id": "([\w-]+)"', answer.body):
             self.variables["ID"] = found[1].decode()
         return (answer.raw if asked.i else answer.body).decode().replace("\r\n", "\n")
@@ -122,6 +123,9 @@ async def shell(folder: Path) -> AsyncIterator[Shell]:
             "OAUTH_GATEWAY__ADMIN__LISTEN": "127.0.0.1:0",
             "OAUTH_GATEWAY__LOG__ACCESS": "false",
             "OAUTH_GATEWAY__REDIS__URL": redis.url,
+            # A busy machine is no outage.
+            "OAUTH_GATEWAY__REDIS__TIMEOUT": "10s",
+            f"{corp}__INTROSPECTION__TIMEOUT": "10s",
             f"{corp}__JWKS_FILE": str(folder / "jwks.json"),
             f"{corp}__INTROSPECTION__ENDPOINT": f"{issuer.issuer}/introspect",
         }
