@@ -101,7 +101,9 @@ class SharedStore:
             failures=1, pause=_PAUSE, longest=_LONGEST_PAUSE, ignoring=(_Answered,), clock=clock
         )
         self._clients: _Clients | None = None
-        self._has_warned = False
+        # Kinds of failure that were told since it last worked: the first may hide the reason, as when it hangs up on
+        # whoever has an old password.
+        self._told: set[str] = set()
 
     def key(self, name: str) -> str:
         """The key under which `name` is kept."""
@@ -184,15 +186,15 @@ class SharedStore:
     def _succeeded(self) -> None:
         self.results["ok"] += 1
         self.is_available = True
-        if self._has_warned:
-            self._has_warned = False
+        if self._told:
+            self._told.clear()
             logger.info("Redis can be used")
 
     def _failed(self, operation: str, kind: str) -> StoreUnavailable:
         self.results[kind] += 1
         self.is_available = False
-        if not self._has_warned:
-            self._has_warned = True
+        if kind not in self._told:
+            self._told.add(kind)
             logger.warning("Redis can't be used: %s: %s", operation, kind)
         return StoreUnavailable(kind)
 

@@ -93,6 +93,21 @@ async def test_after_a_failure_nobody_waits_and_it_heals_by_itself(
     ]
 
 
+async def test_each_reason_is_told_once_in_an_outage(node: RedisNode, caplog: pytest.LogCaptureFixture) -> None:
+    async with store(node.url) as one:
+        await one.put("a", b"1", 60)
+        node.freeze()
+        assert await failure(one.get("a")) == "timeout"
+        node.kill()
+        kinds: list[str] = []
+        async with asyncio.timeout(8):
+            while kinds.count("unreachable") < 2:
+                kinds.append(await failure(one.get("a")))
+                await asyncio.sleep(0.02)
+    told = [record.getMessage() for record in caplog.records if record.name == "gateway.cache.redis"]
+    assert told == ["Redis can't be used: get: timeout", "Redis can't be used: get: unreachable"]
+
+
 async def test_a_late_reply_is_never_somebody_elses_answer(node: RedisNode) -> None:
     async with store(node.url) as one:
         await one.put("first", b"1", 60)
