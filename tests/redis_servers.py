@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.services import find_program, free_port
+from tests.services import find_program, held_port
 
 START_SECONDS = 15.0
-ATTEMPTS = 3
 
 
 @dataclass
@@ -101,8 +100,7 @@ def redis_node(folder: Path, *options: str, tls: bool = False, password: str = "
     """A redis-server that keeps nothing on disk. `options` are more of its command line."""
     program = find_program("redis-server")
     more = [*options, *(("--requirepass", password, "--masterauth", password) if password else ())]
-    for attempt in range(1, ATTEMPTS + 1):
-        port = free_port()
+    with held_port() as port:
         home = folder / str(port)
         home.mkdir()
         ports = ["--port", "0", "--tls-port", str(port)] if tls else ["--port", str(port)]
@@ -110,16 +108,9 @@ def redis_node(folder: Path, *options: str, tls: bool = False, password: str = "
         node = RedisNode(port, home, [*command, "--repl-diskless-sync-delay", "0", *more], password)
         try:
             node.start()
-            break
-        except OSError:
+            yield node
+        finally:
             node.kill()
-            # Another process may have taken the port between the look and the start.
-            if attempt == ATTEMPTS or "in use" not in node.log:
-                raise
-    try:
-        yield node
-    finally:
-        node.kill()
 
 
 @dataclass
@@ -147,7 +138,8 @@ def sentinel(folder: Path, *, password: str = "", sentinel_password: str = "") -
         replicaof = ("--replicaof", "127.0.0.1", str(master.port))
         replica = stack.enter_context(redis_node(folder, *replicaof, password=password))
         until(lambda: b"master_link_status:up" in replica.ask("INFO", "replication"), lambda: replica.log)
-        watcher = RedisNode(free_port(), folder / "sentinel", [], sentinel_password)
+        port = stack.enter_context(held_port())
+        watcher = RedisNode(port, folder / "sentinel", [], sentinel_password)
         watcher.folder.mkdir()
         file = watcher.folder / "sentinel.conf"
         file.write_text(
@@ -170,7 +162,7 @@ def cluster(folder: Path, *, has_replica: bool = False) -> Iterator[list[RedisNo
     with contextlib.ExitStack() as stack:
         nodes, buses = [], []
         for _ in range(4 if has_replica else 3):
-            buses.append(str(free_port()))
+            buses.append(str(stack.enter_context(held_port())))
             options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", buses[-1])
             nodes.append(stack.enter_context(redis_node(folder, *options)))
         bounds = [0, 5461, 10923, 16384]
