@@ -22,12 +22,13 @@ from gateway.access.rules import Permit
 from gateway.access.verification import TrustedIssuer, Verifier
 from gateway.cache.redis import SharedStore
 from gateway.errors import GatewayError
+from gateway.http.aiohttp_embedded import answer_embedded
+from gateway.http.aiohttp_server import AiohttpServer
 from gateway.http.client import Pool
-from gateway.http.embedded import answer_embedded
 from gateway.http.forwarding import ClientView, Forwarding, traceparent
 from gateway.http.framing import HeadLimits, check_head
 from gateway.http.message import Request, Response
-from gateway.http.server import HttpServer, ServerLimits
+from gateway.http.server_limits import ServerLimits
 from gateway.http.target import Target, normalise
 from gateway.oauth.introspection_answers import Introspection
 from gateway.oauth.resource_metadata import ProtectedResource
@@ -232,7 +233,7 @@ def application(gateway: Gateway, limits: ServerLimits) -> web.Application:
     """The gateway as an aiohttp application: run it alone, or below a prefix of a larger one with `add_subapp`.
 
     Alone it listens with the gateway's own server, so that `serve` and an embedded gateway give the same answers; as a
-    part of another application it works behind that one's server (see `http.embedded`).
+    part of another application it works behind that one's server (see `http.aiohttp_embedded`).
     """
 
     async def run(_: web.Application) -> AsyncIterator[None]:
@@ -245,7 +246,7 @@ def application(gateway: Gateway, limits: ServerLimits) -> web.Application:
 
     def make_server(**_: Any) -> web.Server:
         app.freeze()
-        return HttpServer(gateway.handle, limits)
+        return AiohttpServer(gateway.handle, limits)
 
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", answer, expect_handler=_leave_to_gateway)

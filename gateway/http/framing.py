@@ -36,6 +36,9 @@ def check_head(request: Request, limits: HeadLimits) -> None:
     _check_sizes(request, limits)
     if request.method in REFUSED_METHODS:
         raise GatewayError(errors.NOT_IMPLEMENTED, f"{request.method} is never forwarded")
+    if len(request.fields.values(b"host")) != 1:
+        # RFC 9112 §3.2, for HTTP/1.0 too: which of two an upstream would believe can't be known.
+        raise GatewayError(errors.HOST_INVALID, f"{len(request.fields.values(b'host'))} Host fields")
     if b"transfer-encoding" in request.fields:
         _check_transfer_encoding(request)
     if b"expect" in request.fields:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.errors import GatewayError
 
@@ -11,9 +11,13 @@ Field = tuple[bytes, bytes]
 
 
 class Fields:
-    """The header fields of one message: as sent in `raw`, and looked up by lower-case name."""
+    """The header fields of one message: as sent in `raw`, and looked up by lower-case name.
 
-    __slots__ = ("_values", "raw", "size")
+    `kept` is a place for what follows from these fields alone, by whom it is that keeps it there: the same fields often
+    come again, and a parser may then give the same object. `section` are their bytes, while that may be worth knowing.
+    """
+
+    __slots__ = ("_values", "kept", "raw", "section", "size")
 
     def __init__(self, raw: Iterable[Field]) -> None:
         self.raw: tuple[Field, ...] = tuple(raw)
@@ -27,6 +31,8 @@ class Fields:
             else:
                 values[lower] = [value]
         self._values = values
+        self.kept: dict[object, Any] = {}
+        self.section: bytes | None = None
         self.size = size
         """Bytes of all field lines as they usually stand on the wire: with a colon, a blank and a line end each."""
 

@@ -1,0 +1,155 @@
+"""Runs a handler without a turn of the event loop between its steps: begun at once, resumed by whoever has what it
+waits for.
+
+asyncio's own `Task` begins in the next turn of the loop and, for each thing it waits for, needs a future and one more
+turn. For a request that is decided from memory and forwarded over an open connection that was about a fifth of all its
+CPU time (docs/decisions/0021). asyncio describes how tasks of another make fit in: "Extending" in its documentation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio.tasks import _enter_task, _leave_task
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Final
+
+# How a future says that it is waited for by `yield from` (asyncio.Future.__await__).
+_BLOCKING: Final = "_asyncio_future_blocking"
+
+
+class InlineTask:
+    """One coroutine on its way. `upon_end` is called when it has ended, with the exception that ended it, if any.
+
+    It does what `asyncio.timeout`, `asyncio.shield` and awaiting of futures need of a task: be the current one, be
+    cancelled, and count that. It can't be awaited, and `asyncio.all_tasks` does not show it.
+    """
+
+    __slots__ = ("_cancels", "_coroutine", "_loop", "_must_cancel", "_upon_end", "_waits_for")
+
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, None],
+        loop: asyncio.AbstractEventLoop,
+        upon_end: Callable[[BaseException | None], None],
+    ) -> None:
+        self._coroutine = coroutine
+        self._loop = loop
+        self._upon_end = upon_end
+        self._waits_for: Any = None
+        self._must_cancel = False
+        self._cancels = 0
+
+    def start(self) -> None:
+        """Run until it waits for something, which may be until its end. No task may be running."""
+        self._step()
+
+    def resume(self) -> None:
+        """What it waited for is there: go on, at once unless somebody else's step is being run."""
+        self._waits_for = None
+        if asyncio.current_task(self._loop) is None:
+            self._step()
+        else:
+            self._loop.call_soon(self._step)
+
+    def cancel(self, msg: object = None) -> bool:
+        """As `asyncio.Task.cancel`: the coroutine gets a `CancelledError` where it waits, soon."""
+        self._cancels += 1
+        waits_for = self._waits_for
+        if isinstance(waits_for, Wakeup):
+            waits_for.forget()
+            self._waits_for = None
+            self._must_cancel = True
+            self._loop.call_soon(self._step)
+        elif waits_for is None or not waits_for.cancel():
+            self._must_cancel = True
+        return True
+
+    def cancelling(self) -> int:
+        """As `asyncio.Task.cancelling`."""
+        return self._cancels
+
+    def uncancel(self) -> int:
+        """As `asyncio.Task.uncancel`."""
+        self._cancels = max(0, self._cancels - 1)
+        return self._cancels
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop it runs in."""
+        return self._loop
+
+    def _step(self, ended: asyncio.Future[Any] | None = None) -> None:
+        """Run up to the next wait. Futures call this with themselves; the coroutine then asks them for the result."""
+        self._waits_for = None
+        loop = self._loop
+        _enter_task(loop, self)  # type: ignore[arg-type]
+        try:
+            if self._must_cancel:
+                self._must_cancel = False
+                waits_for = self._coroutine.throw(asyncio.CancelledError())
+            else:
+                waits_for = self._coroutine.send(None)
+        except StopIteration:
+            ended_by: BaseException | None = None
+        except BaseException as error:
+            ended_by = error
+        else:
+            self._wait_for(waits_for)
+            return
+        finally:
+            _leave_task(loop, self)  # type: ignore[arg-type]
+        self._upon_end(ended_by)
+
+    def _wait_for(self, waits_for: Any) -> None:
+        self._waits_for = waits_for
+        if type(waits_for) is Wakeup:
+            waits_for.belong(self)
+        elif waits_for is None:
+            # A bare yield, as of `asyncio.sleep(0)`: one turn of the loop.
+            self._loop.call_soon(self._step)
+        else:
+            setattr(waits_for, _BLOCKING, False)
+            waits_for.add_done_callback(self._step)
+            if self._must_cancel and waits_for.cancel():
+                self._must_cancel = False
+
+    def __repr__(self) -> str:
+        return f"<InlineTask {'waits for ' + type(self._waits_for).__name__ if self._waits_for is not None else 'runs'}>"
+
+
+class Wakeup:
+    """Something to wait for, once, by one task of either make."""
+
+    __slots__ = ("_future", "_is_due", "_task")
+
+    def __init__(self) -> None:
+        self._task: InlineTask | None = None
+        self._future: asyncio.Future[None] | None = None
+        self._is_due = False
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if self._is_due:
+            return
+        task: object = asyncio.current_task()
+        if isinstance(task, InlineTask):
+            yield self
+        else:
+            self._future = asyncio.get_running_loop().create_future()
+            yield from self._future.__await__()
+
+    def belong(self, task: InlineTask) -> None:
+        """This task waits."""
+        self._task = task
+
+    def forget(self) -> None:
+        """The task does not wait any more."""
+        self._task = None
+
+    def wake(self) -> None:
+        """Let the task go on; a second time does nothing."""
+        self._is_due = True
+        task, future = self._task, self._future
+        if task is not None:
+            self._task = None
+            task.resume()
+        elif future is not None and not future.done():
+            future.set_result(None)
