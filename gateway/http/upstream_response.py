@@ -5,9 +5,9 @@ It knows the connection it comes from only as something that can be waited for, 
 
 from __future__ import annotations
 
-import asyncio
 from typing import Protocol
 
+from gateway.http.inline_task import Wakeup
 from gateway.http.message import Field, Truncated
 from gateway.http.response_parser import ResponseParser
 
@@ -18,8 +18,6 @@ class IdleTimeout(Truncated):
 
 class Source(Protocol):
     """The connection that a response arrives on."""
-
-    loop: asyncio.AbstractEventLoop
 
     def consumed(self) -> None:
         """What was unread has been taken."""
@@ -64,7 +62,7 @@ class UpstreamResponse:
         self._connection: Source | None = connection
         self._failure: Exception | None = None
         self._pieces: list[bytes] = []
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: Wakeup | None = None
         self.status = 0
         self.body = b""
         self.complete = False
@@ -100,9 +98,9 @@ class UpstreamResponse:
         connection = self._connection
         if connection is None:
             return
-        self._waiter = connection.loop.create_future()
+        self._waiter = waiter = Wakeup()
         try:
-            await self._waiter
+            await waiter
         except BaseException:
             connection.abort()
             raise
@@ -116,8 +114,8 @@ class UpstreamResponse:
 
     def wake(self) -> None:
         """Let the waiting task look again."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._waiter is not None:
+            self._waiter.wake()
 
     def begin(self, parser: ResponseParser) -> None:
         """The head is there, and perhaps all the rest."""
