@@ -148,8 +148,9 @@ class Gateway:
 
     def open_record(self, request: Request) -> RequestRecord:
         """A new record, with what is known before anything has been checked."""
-        record = RequestRecord(request.method, self.clock())
-        record.request_id = self.forwarding.request_id(request.peer, request.fields)
+        record = RequestRecord(
+            request.method, self.clock(), self.forwarding.request_id(request.peer, request.fields)
+        )
         if b"traceparent" in request.fields:
             record.traceparent, record.trace_id = traceparent(request.fields)
         return record
@@ -159,7 +160,8 @@ class Gateway:
         check_head(request, self.limits)
         target = normalise(request.target, request.method)
         record.path = target.path
-        record.note("target", True, f"the one path is {target.path}")
+        if record.steps is not None:
+            record.note("target", True, f"the one path is {target.path}")
         client = self.forwarding.client(request.peer, request.fields, request.scheme, target.authority)
         record.client_ip, record.host, record.origin = client.ip, client.host, client.origin
         match = self._match(target, client, request.method, record)
@@ -174,7 +176,7 @@ class Gateway:
     def _match(self, target: Target, client: ClientView, method: str, record: RequestRecord) -> Match[Route]:
         if target.authority is not None and not self.router.serves(client.host):
             raise GatewayError(errors.HOST_INVALID, "the absolute-form target names a host that no route serves")
-        if target.path == OWN_PREFIX or target.path.startswith(f"{OWN_PREFIX}/"):
+        if target.path.startswith(OWN_PREFIX) and target.path[len(OWN_PREFIX) :][:1] in ("", "/"):
             match = self.own.match(client.host, target.path, method)
         else:
             match = self._found(target, client, method)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from gateway.errors import GatewayError
 
 Field = tuple[bytes, bytes]
 
+_MAX_KEPT: Final = 16
+
 
 class Fields:
     """The header fields of one message: as sent in `raw`, and looked up by lower-case name.
 
-    `kept` is a place for what follows from these fields alone, by whom it is that keeps it there: the same fields often
-    come again, and a parser may then give the same object. `section` are their bytes, while that may be worth knowing.
+    The same fields often come again, and a parser may then give the same object. So `kept` is a place for what follows
+    from these fields alone, by the name of whoever keeps it there (`keep`), and `section` are their bytes, while a
+    parser may want to know them by these.
     """
 
-    __slots__ = ("_values", "kept", "raw", "section", "size")
+    __slots__ = ("_values", "checked_for", "kept", "raw", "section", "size")
 
     def __init__(self, raw: Iterable[Field]) -> None:
         self.raw: tuple[Field, ...] = tuple(raw)
@@ -33,12 +36,20 @@ class Fields:
         self._values = values
         self.kept: dict[object, Any] = {}
         self.section: bytes | None = None
+        self.checked_for: object = None
+        """The limits that these fields have passed all checks for; see `framing.check_head`."""
         self.size = size
         """Bytes of all field lines as they usually stand on the wire: with a colon, a blank and a line end each."""
 
     def values(self, name: bytes) -> Sequence[bytes]:
         """All field lines with this lower-case name, in order; empty when there is none."""
         return self._values.get(name, ())
+
+    def keep(self, name: object, value: Any) -> None:
+        """Keep what follows from these fields alone. Few things have room: the last ones."""
+        if len(self.kept) >= _MAX_KEPT:
+            self.kept.clear()
+        self.kept[name] = value
 
     def __contains__(self, name: bytes) -> bool:
         return name in self._values

@@ -67,15 +67,16 @@ class Forward:
     def head(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> bytes:
         """The request head for the upstream: one canonical request, so no framing of the client's survives."""
         request = inbound.request
-        if permit.rendered is None:
-            permit.rendered = self.identity.lines(permit)
+        identity = permit.rendered.get(self.identity)
+        if identity is None:
+            identity = permit.rendered[self.identity] = self.identity.lines(permit)
         host = self.host if self.host is not None else inbound.client.authority
         target = self.rewriting(inbound.target, inbound.segments)
         return b"".join(
             (
                 f"{request.method} {target} HTTP/1.1\r\nHost: {host}\r\n".encode("latin-1"),
                 self.request_fields.lines(request.fields),
-                permit.rendered,
+                identity,
                 inbound.client.lines,
                 b"X-Request-Id: %b\r\n" % record.request_id.encode("ascii"),
                 VIA,
