@@ -64,13 +64,8 @@ class Route:
     where: str = ""
 
 
-@dataclass(slots=True)
-class Admission:
-    """A request that may pass: on which route, by which permit."""
-
-    route: Route
-    inbound: Inbound
-    permit: Permit
+Admission = tuple[Route, Inbound, Permit]
+"""A request that may pass: on which route, as what, by which permit."""
 
 
 @dataclass(slots=True, eq=False)
@@ -133,8 +128,8 @@ class Gateway:
         record = self.open_record(request)
         self.in_flight += 1
         try:
-            admission = await self.admit(request, record)
-            response = await admission.route.action(admission.inbound, admission.permit, record)
+            route, inbound, permit = await self.admit(request, record)
+            response = await route.action(inbound, permit, record)
         except GatewayError as error:
             response = self._refuse(error, request, record)
         except asyncio.CancelledError:
@@ -148,9 +143,7 @@ class Gateway:
 
     def open_record(self, request: Request) -> RequestRecord:
         """A new record, with what is known before anything has been checked."""
-        record = RequestRecord(
-            request.method, self.clock(), self.forwarding.request_id(request.peer, request.fields)
-        )
+        record = RequestRecord(request.method, self.clock(), self.forwarding.request_id(request.peer, request.fields))
         if b"traceparent" in request.fields:
             record.traceparent, record.trace_id = traceparent(request.fields)
         return record
@@ -165,21 +158,23 @@ class Gateway:
         client = self.forwarding.client(request.peer, request.fields, request.scheme, target.authority)
         record.client_ip, record.host, record.origin = client.ip, client.host, client.origin
         match = self._match(target, client, request.method, record)
-        policy = match.value.policy
-        parameters = match.parameters if policy.rules.uses_parameters else _NO_PARAMETERS
-        permit = await policy.decide(request, parameters, record)
+        route = match.value
+        parameters = match.parameters if route.policy.rules.uses_parameters else _NO_PARAMETERS
+        permit = await route.policy.decide(request, parameters, record)
         record.auth_seconds = self.clock() - record.started
         if record.decision is None:
             record.decision = "allow"
-        return Admission(match.value, Inbound(request, target, client, match.segments), permit)
+        return route, Inbound(request, target, client, match.segments), permit
 
     def _match(self, target: Target, client: ClientView, method: str, record: RequestRecord) -> Match[Route]:
         if target.authority is not None and not self.router.serves(client.host):
             raise GatewayError(errors.HOST_INVALID, "the absolute-form target names a host that no route serves")
         if target.path.startswith(OWN_PREFIX) and target.path[len(OWN_PREFIX) :][:1] in ("", "/"):
             match = self.own.match(client.host, target.path, method)
-        else:
+        elif target.has_encoded_slash or target.has_semicolon:
             match = self._found(target, client, method)
+        else:
+            match = self.router.match(client.host, target.path, method)
         route = match.value
         record.route = route.name
         record.note("route", True, route.name, route.where)
@@ -195,10 +190,8 @@ class Gateway:
         try:
             return self.router.match(client.host, target.path, method)
         except GatewayError as error:
-            if target.has_encoded_slash or target.has_semicolon:
-                # Only a route can allow these, and none did.
-                raise GatewayError(errors.PATH_AMBIGUOUS, "%2F or `;` in a path that no route is for") from error
-            raise
+            # Only a route can allow these, and none did.
+            raise GatewayError(errors.PATH_AMBIGUOUS, "%2F or `;` in a path that no route is for") from error
 
     def _refuse(self, error: GatewayError, request: Request, record: RequestRecord) -> Response:
         record.reason = error.reason.name

@@ -80,9 +80,7 @@ class Policy:
         record.note("credential", True, f"one {credential.scheme} token")
         if self.notes_fingerprint:
             record.token_id = hashlib.sha256(credential.value).hexdigest()[:16]
-        return await self.verifier.verify(
-            credential, record, introspects=self.introspects, issuers=self.rules.issuers
-        )
+        return await self.verifier.verify(credential, record, introspects=self.introspects, issuers=self.rules.issuers)
 
     def _without_credential(self, record: RequestRecord) -> Permit:
         if not self.is_token_optional:

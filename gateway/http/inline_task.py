@@ -18,7 +18,8 @@ _BLOCKING: Final = "_asyncio_future_blocking"
 
 
 class InlineTask:
-    """One coroutine on its way. `upon_end` is called when it has ended, with the exception that ended it, if any.
+    """Runs one coroutine after the other. `upon_end` is called when one has ended, with the exception that ended it, if
+    any.
 
     It does what `asyncio.timeout`, `asyncio.shield` and awaiting of futures need of a task: be the current one, be
     cancelled, and count that. It can't be awaited, and `asyncio.all_tasks` does not show it.
@@ -26,21 +27,22 @@ class InlineTask:
 
     __slots__ = ("_cancels", "_coroutine", "_loop", "_must_cancel", "_upon_end", "_waits_for")
 
-    def __init__(
-        self,
-        coroutine: Coroutine[Any, Any, None],
-        loop: asyncio.AbstractEventLoop,
-        upon_end: Callable[[BaseException | None], None],
-    ) -> None:
-        self._coroutine = coroutine
+    def __init__(self, loop: asyncio.AbstractEventLoop, upon_end: Callable[[BaseException | None], None]) -> None:
+        self._coroutine: Coroutine[Any, Any, None] | None = None
         self._loop = loop
         self._upon_end = upon_end
         self._waits_for: Any = None
         self._must_cancel = False
         self._cancels = 0
 
-    def start(self) -> None:
-        """Run until it waits for something, which may be until its end. No task may be running."""
+    @property
+    def is_running(self) -> bool:
+        """Whether a coroutine has begun and not ended."""
+        return self._coroutine is not None
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run it until it waits for something, which may be until its end. No task may be running."""
+        self._coroutine = coroutine
         self._step()
 
     def resume(self) -> None:
@@ -53,6 +55,8 @@ class InlineTask:
 
     def cancel(self, msg: object = None) -> bool:
         """As `asyncio.Task.cancel`: the coroutine gets a `CancelledError` where it waits, soon."""
+        if self._coroutine is None:
+            return False
         self._cancels += 1
         waits_for = self._waits_for
         if isinstance(waits_for, Wakeup):
@@ -79,15 +83,18 @@ class InlineTask:
 
     def _step(self, ended: asyncio.Future[Any] | None = None) -> None:
         """Run up to the next wait. Futures call this with themselves; the coroutine then asks them for the result."""
+        # At most one step is ever due: whoever waits for one thing is not told of another.
+        coroutine = self._coroutine
+        assert coroutine is not None
         self._waits_for = None
         loop = self._loop
         _enter_task(loop, self)  # type: ignore[arg-type]
         try:
             if self._must_cancel:
                 self._must_cancel = False
-                waits_for = self._coroutine.throw(asyncio.CancelledError())
+                waits_for = coroutine.throw(asyncio.CancelledError())
             else:
-                waits_for = self._coroutine.send(None)
+                waits_for = coroutine.send(None)
         except StopIteration:
             ended_by: BaseException | None = None
         except BaseException as error:
@@ -97,6 +104,9 @@ class InlineTask:
             return
         finally:
             _leave_task(loop, self)  # type: ignore[arg-type]
+        self._coroutine = None
+        self._must_cancel = False
+        self._cancels = 0
         self._upon_end(ended_by)
 
     def _wait_for(self, waits_for: Any) -> None:
@@ -113,7 +123,7 @@ class InlineTask:
                 self._must_cancel = False
 
     def __repr__(self) -> str:
-        return f"<InlineTask {'waits for ' + type(self._waits_for).__name__ if self._waits_for is not None else 'runs'}>"
+        return f"<InlineTask {'under way' if self.is_running else 'at rest'}>"
 
 
 class Wakeup:

@@ -24,8 +24,9 @@ def response_head(response: Response, *, http10: bool, close: bool, bodiless: bo
     lines = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
     has_date = False
     for name, value in response.fields:
-        lines.append(b"%b: %b\r\n" % (name, value))
-        has_date = has_date or name.lower() == b"date"
+        lines += (name, b": ", value, b"\r\n")
+        if len(name) == 4 and name.lower() == b"date":
+            has_date = True
     if not has_date:
         lines.append(_date_line())
     lines.append(_framing_line(response, http10=http10, bodiless=bodiless))

@@ -78,7 +78,7 @@ class ServerConnection(asyncio.Protocol):
         self._server = server
         self._loop = asyncio.get_running_loop()
         self._parser = RequestParser(server.limits.head, server.known_fields)
-        self._task: InlineTask | None = None
+        self._task = InlineTask(self._loop, self._answered)
         self._body: RequestBody | None = None
         self._decoder: LengthDecoder | ChunkDecoder | None = None
         self._unread = b""
@@ -131,8 +131,7 @@ class ServerConnection(asyncio.Protocol):
         self._is_ending = True
         if self._body is not None:
             self._body.fail(GatewayError(errors.FRAMING_INVALID, "the client closed inside the body"))
-        if self._task is not None:
-            self._task.cancel()
+        self._task.cancel()
         self.resume_writing()
 
     def pause_writing(self) -> None:
@@ -153,7 +152,7 @@ class ServerConnection(asyncio.Protocol):
         while data and not self._is_ending:
             if self._decoder is not None:
                 data = self._read_body(self._decoder, data)
-            elif self._task is None:
+            elif not self._task.is_running:
                 data = self._read_head(data)
             else:
                 self._wait_with(data)
@@ -173,16 +172,18 @@ class ServerConnection(asyncio.Protocol):
         if not parser.is_complete:
             return b""
         self._head_since = None
+        fields, version = parser.fields, parser.version
+        has_body = b"content-length" in fields or b"transfer-encoding" in fields
         request = Request(
             parser.method,
             parser.target,
-            parser.fields,
-            body=self._begin_body(),
-            peer=self.peer,
-            scheme=self._server.scheme,
-            version=parser.version,
+            fields,
+            self._begin_body() if has_body else None,
+            self.peer,
+            self._server.scheme,
+            version,
             # RFC 9110 §15.2: no 1xx to an HTTP/1.0 client.
-            interim=self._write_interim if parser.version == (1, 1) else None,
+            self._write_interim if version == (1, 1) else None,
         )
         self._keep_alive = parser.keep_alive
         parser.begin()
@@ -197,13 +198,12 @@ class ServerConnection(asyncio.Protocol):
             self._body = body = RequestBody(self, None, ask=ask)
             self._decoder = ChunkDecoder(body)
             return body
-        if b"content-length" in fields:
-            length = int(fields.values(b"content-length")[0])
-            if length:
-                self._body = body = RequestBody(self, length, ask=ask)
-                self._decoder = LengthDecoder(body, length)
-                return body
-        return None
+        length = int(fields.values(b"content-length")[0])
+        if length == 0:
+            return None
+        self._body = body = RequestBody(self, length, ask=ask)
+        self._decoder = LengthDecoder(body, length)
+        return body
 
     def _read_body(self, decoder: LengthDecoder | ChunkDecoder, data: bytes) -> bytes:
         """Read on in a body; gives back what stands behind it."""
@@ -247,8 +247,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _answer(self, request: Request) -> None:
         self._served += 1
-        self._task = task = InlineTask(self._exchange(request), self._loop, self._answered)
-        task.start()
+        self._task.start(self._exchange(request))
 
     def _refuse(self, defect: GatewayError) -> None:
         """Answer what is no request, and close."""
@@ -258,7 +257,11 @@ class ServerConnection(asyncio.Protocol):
         self._answer(Request("", "", Fields(()), peer=self.peer, scheme=self._server.scheme, defect=defect))
 
     async def _exchange(self, request: Request) -> None:
-        response = await self._handled(request)
+        try:
+            response = await self._server.handler(request)
+        except Exception:
+            logger.exception("unhandled error in the handler")
+            response = Response(errors.INTERNAL.status, closes=True)
         is_bodiless = request.method == "HEAD" or response.status in BODILESS
         is_http10 = request.version == (1, 0)
         self._keep_alive = self._may_go_on(request, response, is_bodiless or not is_http10)
@@ -285,13 +288,6 @@ class ServerConnection(asyncio.Protocol):
                 response.upon_end(self._sent, is_whole)
         if response.status < 400:
             self._server.known_fields.keep(request.fields)
-
-    async def _handled(self, request: Request) -> Response:
-        try:
-            return await self._server.handler(request)
-        except Exception:
-            logger.exception("unhandled error in the handler")
-            return Response(errors.INTERNAL.status, closes=True)
 
     def _may_go_on(self, request: Request, response: Response, may_be_unlimited: bool) -> bool:
         """Whether another request may follow on this connection (RFC 9112 §9.3)."""
@@ -333,7 +329,6 @@ class ServerConnection(asyncio.Protocol):
 
     def _answered(self, error: BaseException | None) -> None:
         """The exchange has ended: go on with what was sent meanwhile, or close."""
-        self._task = None
         if error is not None and not isinstance(error, asyncio.CancelledError):
             # The handler answers its own faults, so this one is ours. Nothing is known of what went out already.
             logger.error("a connection failed", exc_info=error)
@@ -358,7 +353,7 @@ class ServerConnection(asyncio.Protocol):
     @property
     def is_idle(self) -> bool:
         """Whether no request is being answered."""
-        return self._task is None
+        return not self._task.is_running
 
     def close(self) -> None:
         """Close after what has been written is sent. Who is still sending is read for a while, and not listened to."""
@@ -405,7 +400,7 @@ class ServerConnection(asyncio.Protocol):
                 self.abort()
         elif self._body is not None and self._body.is_waited_for:
             self._end_silent_body(self._body, now)
-        elif self._task is not None:
+        elif self._task.is_running:
             pass  # its limits are those of whoever works for it
         elif self._head_since is None:
             if now - self._idle_since > limits.idle:

@@ -88,10 +88,13 @@ class UpstreamResponse:
 
     async def head(self) -> None:
         """Wait for the head. Raises `ResponseTimeout`, `ResponseInvalid` or `Disconnected`."""
+        # As `progress`, whose caller is the one that ends the connection: one coroutine less on the usual way.
         while not self.status:
             if self._failure is not None:
                 raise self._failure
-            await self.progress()
+            self._waiter = waiter = Wakeup()
+            await waiter
+            self._waiter = None
 
     async def progress(self) -> None:
         """Wait until something happens; a cancelled wait ends the connection."""
