@@ -128,7 +128,11 @@ class Gateway:
         record = self.open_record(request)
         self.in_flight += 1
         try:
-            route, inbound, permit = await self.admit(request, record)
+            route, inbound, parameters = self._locate(request, record)
+            permit = route.policy.recall(request.fields, record)
+            if permit is None:
+                permit = await route.policy.decide(request, parameters, record)
+            self._allowed(record)
             response = await route.action(inbound, permit, record)
         except GatewayError as error:
             response = self._refuse(error, request, record)
@@ -143,13 +147,21 @@ class Gateway:
 
     def open_record(self, request: Request) -> RequestRecord:
         """A new record, with what is known before anything has been checked."""
-        record = RequestRecord(request.method, self.clock(), self.forwarding.request_id(request.peer, request.fields))
-        if b"traceparent" in request.fields:
-            record.traceparent, record.trace_id = traceparent(request.fields)
+        fields = request.fields
+        record = RequestRecord(request.method, self.clock(), self.forwarding.request_id(request.peer, fields))
+        if b"traceparent" in fields.by_name:
+            record.traceparent, record.trace_id = traceparent(fields)
         return record
 
     async def admit(self, request: Request, record: RequestRecord) -> Admission:
         """Decide about one request, in the order of the checks. Raises `GatewayError`."""
+        route, inbound, parameters = self._locate(request, record)
+        permit = await route.policy.decide(request, parameters, record)
+        self._allowed(record)
+        return route, inbound, permit
+
+    def _locate(self, request: Request, record: RequestRecord) -> tuple[Route, Inbound, Mapping[str, str]]:
+        """What is asked for: the one path, how the client sees us, the route, and what its rules compare with."""
         check_head(request, self.limits)
         target = normalise(request.target, request.method)
         record.path = target.path
@@ -157,34 +169,29 @@ class Gateway:
             record.note("target", True, f"the one path is {target.path}")
         client = self.forwarding.client(request.peer, request.fields, request.scheme, target.authority)
         record.client_ip, record.host, record.origin = client.ip, client.host, client.origin
-        match = self._match(target, client, request.method, record)
-        route = match.value
-        parameters = match.parameters if route.policy.rules.uses_parameters else _NO_PARAMETERS
-        permit = await route.policy.decide(request, parameters, record)
-        record.auth_seconds = self.clock() - record.started
-        if record.decision is None:
-            record.decision = "allow"
-        return route, Inbound(request, target, client, match.segments), permit
-
-    def _match(self, target: Target, client: ClientView, method: str, record: RequestRecord) -> Match[Route]:
-        if target.authority is not None and not self.router.serves(client.host):
-            raise GatewayError(errors.HOST_INVALID, "the absolute-form target names a host that no route serves")
-        if target.path.startswith(OWN_PREFIX) and target.path[len(OWN_PREFIX) :][:1] in ("", "/"):
-            match = self.own.match(client.host, target.path, method)
-        elif target.has_encoded_slash or target.has_semicolon:
-            match = self._found(target, client, method)
-        else:
-            match = self.router.match(client.host, target.path, method)
+        match = self._match(target, client, request.method)
         route = match.value
         record.route = route.name
         record.note("route", True, route.name, route.where)
-        if target.has_encoded_slash and not route.keeps_encoded_slash:
-            raise GatewayError(
-                errors.PATH_AMBIGUOUS, "%2F in the path; encoded_slash: keep allows it", where=route.where
-            )
-        if target.has_semicolon and not route.keeps_semicolon:
-            raise GatewayError(errors.PATH_AMBIGUOUS, "`;` in the path; semicolon: keep allows it", where=route.where)
-        return match
+        if target.has_encoded_slash or target.has_semicolon:
+            _check_path(target, route)
+        parameters = match.parameters if route.policy.rules.uses_parameters else _NO_PARAMETERS
+        return route, Inbound(request, target, client, match.segments), parameters
+
+    def _allowed(self, record: RequestRecord) -> None:
+        record.auth_seconds = self.clock() - record.started
+        if record.decision is None:
+            record.decision = "allow"
+
+    def _match(self, target: Target, client: ClientView, method: str) -> Match[Route]:
+        if target.authority is not None and not self.router.serves(client.host):
+            raise GatewayError(errors.HOST_INVALID, "the absolute-form target names a host that no route serves")
+        path = target.path
+        if path.startswith(OWN_PREFIX) and path[len(OWN_PREFIX) :][:1] in ("", "/"):
+            return self.own.match(client.host, path, method)
+        if target.has_encoded_slash or target.has_semicolon:
+            return self._found(target, client, method)
+        return self.router.match(client.host, path, method)
 
     def _found(self, target: Target, client: ClientView, method: str) -> Match[Route]:
         try:
@@ -222,6 +229,13 @@ class Gateway:
         record.seconds = self.clock() - record.started
         for observe in self.on_closed:
             observe(record)
+
+
+def _check_path(target: Target, route: Route) -> None:
+    if target.has_encoded_slash and not route.keeps_encoded_slash:
+        raise GatewayError(errors.PATH_AMBIGUOUS, "%2F in the path; encoded_slash: keep allows it", where=route.where)
+    if target.has_semicolon and not route.keeps_semicolon:
+        raise GatewayError(errors.PATH_AMBIGUOUS, "`;` in the path; semicolon: keep allows it", where=route.where)
 
 
 def application(gateway: Gateway, limits: ServerLimits) -> web.Application:

@@ -179,6 +179,8 @@ class Router(Generic[T]):
             # OPTIONS * asks about the server as a whole (RFC 9110 §9.3.7): it is no path, not even below `/**`.
             raise GatewayError(errors.ROUTE_NOT_FOUND, "the asterisk is no path")
         segments = path[1:].split("/")
+        if not self._has_hosts and (match := _only_way(self._any_host, segments, method)) is not None:
+            return match
         search: _Search[T] = _Search(method)
         for root in self._serving(host) if self._has_hosts else self._any:
             if root.find(segments, 0, (), search) and search.entry is not None:
@@ -204,6 +206,24 @@ class Router(Generic[T]):
                     yield node
         if self._any_host.literals or self._any_host.parameter or self._any_host.rest:
             yield self._any_host
+
+
+def _only_way(node: _Node[T], segments: list[str], method: str) -> Match[T] | None:
+    """The route, where at each segment one way alone leads on, as in most configurations; else None, and a search."""
+    captured: tuple[str, ...] = ()
+    for segment in segments:
+        literal = node.literals.get(segment)
+        if node.rest is not None or (literal is not None and node.parameter is not None):
+            return None
+        if literal is not None:
+            node = literal
+        elif node.parameter is not None and segment:
+            captured = (*captured, segment)
+            node = node.parameter
+        else:
+            return None
+    entry = node.leaf.by_method.get(method) if node.leaf is not None and node.rest is None else None
+    return Match(entry.pattern.value, _named(entry.names, captured)) if entry is not None else None
 
 
 def _insert(root: _Node[T], path: str, pattern: Pattern[T]) -> list[str]:

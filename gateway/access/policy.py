@@ -39,7 +39,24 @@ class Policy:
     """What a verification depends on besides the token: routes for which it is equal share them."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "asked", (self.verifier, self.introspects, self.rules.issuers))
+        # On a public route no token is looked at, so nothing is found there for one either.
+        asked = None if self.is_public else (self.verifier, self.introspects, self.rules.issuers)
+        object.__setattr__(self, "asked", asked)
+
+    def recall(self, fields: Fields, record: RequestRecord) -> Permit | None:
+        """The permit that the same fields were given here before, where nothing has changed since; else `decide`.
+
+        For this the verification must stand, the deny list be the same, and the verdict not depend on the path.
+        """
+        verified: Verified | None = fields.kept.get(self.asked)
+        if verified is None or self.rules.uses_parameters or not self.deny_list.passes(verified.cleared):
+            return None
+        permit = verified.permits.get(self.rules.meaning)
+        if permit is None or not self.verifier.stands(verified):
+            return None
+        self._remember(verified.token, record)
+        record.token = verified.token
+        return permit
 
     async def decide(self, request: Request, parameters: Parameters, record: RequestRecord) -> Permit:
         """A `Permit`, or the `GatewayError` of the first check that fails. In shadow mode always a `Permit`."""

@@ -60,7 +60,7 @@ class InlineTask:
         self._cancels += 1
         waits_for = self._waits_for
         if isinstance(waits_for, Wakeup):
-            waits_for.forget()
+            waits_for.task = None
             self._waits_for = None
             self._must_cancel = True
             self._loop.call_soon(self._step)
@@ -112,7 +112,7 @@ class InlineTask:
     def _wait_for(self, waits_for: Any) -> None:
         self._waits_for = waits_for
         if type(waits_for) is Wakeup:
-            waits_for.belong(self)
+            waits_for.task = self
         elif waits_for is None:
             # A bare yield, as of `asyncio.sleep(0)`: one turn of the loop.
             self._loop.call_soon(self._step)
@@ -129,10 +129,11 @@ class InlineTask:
 class Wakeup:
     """Something to wait for, once, by one task of either make."""
 
-    __slots__ = ("_future", "_is_due", "_task")
+    __slots__ = ("_future", "_is_due", "task")
 
     def __init__(self) -> None:
-        self._task: InlineTask | None = None
+        self.task: InlineTask | None = None
+        """Who waits, if it is a task of ours."""
         self._future: asyncio.Future[None] | None = None
         self._is_due = False
 
@@ -146,20 +147,12 @@ class Wakeup:
             self._future = asyncio.get_running_loop().create_future()
             yield from self._future.__await__()
 
-    def belong(self, task: InlineTask) -> None:
-        """This task waits."""
-        self._task = task
-
-    def forget(self) -> None:
-        """The task does not wait any more."""
-        self._task = None
-
     def wake(self) -> None:
         """Let the task go on; a second time does nothing."""
         self._is_due = True
-        task, future = self._task, self._future
+        task, future = self.task, self._future
         if task is not None:
-            self._task = None
+            self.task = None
             task.resume()
         elif future is not None and not future.done():
             future.set_result(None)

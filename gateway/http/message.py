@@ -20,7 +20,7 @@ class Fields:
     parser may want to know them by these.
     """
 
-    __slots__ = ("_values", "checked_for", "kept", "raw", "section", "size")
+    __slots__ = ("by_name", "checked_for", "kept", "raw", "section", "size")
 
     def __init__(self, raw: Iterable[Field]) -> None:
         self.raw: tuple[Field, ...] = tuple(raw)
@@ -33,7 +33,8 @@ class Fields:
                 values[lower].append(value)
             else:
                 values[lower] = [value]
-        self._values = values
+        self.by_name = values
+        """All values of a field, in order, by its lower-case name."""
         self.kept: dict[object, Any] = {}
         self.section: bytes | None = None
         self.checked_for: object = None
@@ -43,7 +44,7 @@ class Fields:
 
     def values(self, name: bytes) -> Sequence[bytes]:
         """All field lines with this lower-case name, in order; empty when there is none."""
-        return self._values.get(name, ())
+        return self.by_name.get(name, ())
 
     def keep(self, name: object, value: Any) -> None:
         """Keep what follows from these fields alone. Few things have room: the last ones."""
@@ -52,7 +53,7 @@ class Fields:
         self.kept[name] = value
 
     def __contains__(self, name: bytes) -> bool:
-        return name in self._values
+        return name in self.by_name
 
     def __len__(self) -> int:
         return len(self.raw)

@@ -76,6 +76,8 @@ class RequestParser:
 
     __slots__ = (
         "_known",
+        "_last",
+        "_last_section",
         "_limits",
         "_llhttp",
         "_raw",
@@ -101,6 +103,8 @@ class RequestParser:
     def __init__(self, limits: HeadLimits, known: KnownFields) -> None:
         self._limits = limits
         self._known = known
+        self._last: Fields | None = None
+        self._last_section = b""
         self._llhttp: HttpRequestParser | None = None
         self._raw = bytearray()
         self._url = b""
@@ -130,9 +134,12 @@ class RequestParser:
     def _recall(self, data: bytes, end: int) -> bool:
         """The whole head at once, if its fields are known."""
         line_end = data.find(b"\r\n")
-        fields = self._known.get(data[line_end:end])
+        section = data[line_end:end]
+        # The same as the last time on this connection: that is told without a hash of all its bytes.
+        fields = self._last if section == self._last_section else self._known.get(section)
         if fields is None:
             return False
+        self._last, self._last_section = fields, section
         line = _PLAIN_LINE.fullmatch(data, 0, line_end)
         if line is None:
             return False

@@ -86,15 +86,15 @@ class UpstreamResponse:
         if self._connection is not None:
             self._connection.abort()
 
-    async def head(self) -> None:
-        """Wait for the head. Raises `ResponseTimeout`, `ResponseInvalid` or `Disconnected`."""
-        # As `progress`, whose caller is the one that ends the connection: one coroutine less on the usual way.
-        while not self.status:
-            if self._failure is not None:
-                raise self._failure
-            self._waiter = waiter = Wakeup()
-            await waiter
-            self._waiter = None
+    def event(self) -> Wakeup:
+        """What to await until something happens, by somebody who ends the connection when the wait is cancelled.
+
+        Raises `ResponseTimeout`, `ResponseInvalid` or `Disconnected` when nothing will.
+        """
+        if self._failure is not None:
+            raise self._failure
+        self._waiter = waiter = Wakeup()
+        return waiter
 
     async def progress(self) -> None:
         """Wait until something happens; a cancelled wait ends the connection."""
@@ -107,8 +107,6 @@ class UpstreamResponse:
         except BaseException:
             connection.abort()
             raise
-        finally:
-            self._waiter = None
 
     @property
     def awaited(self) -> bool:
@@ -117,8 +115,9 @@ class UpstreamResponse:
 
     def wake(self) -> None:
         """Let the waiting task look again."""
-        if self._waiter is not None:
-            self._waiter.wake()
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.wake()
 
     def begin(self, parser: ResponseParser) -> None:
         """The head is there, and perhaps all the rest."""
