@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import struct
 from collections.abc import Sequence
 from typing import Final, Protocol, cast
 
@@ -18,20 +16,19 @@ from gateway import errors
 from gateway.errors import GatewayError
 from gateway.http.body import UNREAD, ChunkDecoder, LengthDecoder, RequestBody
 from gateway.http.framing import expects_continue
-from gateway.http.inline_task import InlineTask, Wakeup
-from gateway.http.message import Field, Fields, Handler, Request, Response, Stream, Truncated
+from gateway.http.inline_task import InlineTask
+from gateway.http.message import Field, Fields, Handler, Request, Response, Truncated
 from gateway.http.request_parser import KnownFields, RequestParser
-from gateway.http.response_head import BODILESS, CONTINUE, interim_head, response_head
+from gateway.http.response_head import BODILESS, CONTINUE, interim_head
+from gateway.http.response_writer import ResponseWriter
 from gateway.http.server_limits import ServerLimits
 
 logger = logging.getLogger(__name__)
 
-_WRITE_BUFFER: Final = 64 * 1024
 # How long, and how much of it, the rest of a refused request is read and dropped, so that the client gets to see the
 # refusal and not a reset (RFC 9112 §9.6).
 _LINGER: Final = 2.0
 _LINGER_BYTES: Final = 1024 * 1024
-_RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 class Server(Protocol):
@@ -61,18 +58,17 @@ class ServerConnection(asyncio.Protocol):
         "_lingered",
         "_loop",
         "_parser",
-        "_sent",
         "_served",
         "_server",
         "_task",
         "_transport",
         "_unread",
-        "_write_wakeup",
-        "_writing_paused_since",
+        "_writer",
         "peer",
     )
 
     _transport: asyncio.Transport
+    _writer: ResponseWriter
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -86,13 +82,10 @@ class ServerConnection(asyncio.Protocol):
         self._is_ending = False
         self._keep_alive = True
         self._served = 0
-        self._sent = 0
         self._head_since: float | None = None
         self._idle_since = 0.0
         self._linger_since: float | None = None
         self._lingered = 0
-        self._write_wakeup: Wakeup | None = None
-        self._writing_paused_since: float | None = None
         self.peer = ""
 
     # --- what the event loop calls -----------------------------------------------------------------------------
@@ -100,7 +93,7 @@ class ServerConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop: a client is there."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+        self._writer = ResponseWriter(self._transport)
         self.peer = address_of(transport.get_extra_info("peername"))
         self._head_since = self._loop.time()
         server = self._server
@@ -132,17 +125,15 @@ class ServerConnection(asyncio.Protocol):
         if self._body is not None:
             self._body.fail(GatewayError(errors.FRAMING_INVALID, "the client closed inside the body"))
         self._task.cancel()
-        self.resume_writing()
+        self._writer.resume()
 
     def pause_writing(self) -> None:
         """Called by the event loop when the client reads more slowly than we write."""
-        self._writing_paused_since = self._loop.time()
+        self._writer.pause(self._loop.time())
 
     def resume_writing(self) -> None:
         """Called by the event loop when the client has read on."""
-        self._writing_paused_since = None
-        if self._write_wakeup is not None:
-            self._write_wakeup.wake()
+        self._writer.resume()
 
     # --- reading -----------------------------------------------------------------------------------------------
 
@@ -262,22 +253,11 @@ class ServerConnection(asyncio.Protocol):
         except Exception:
             logger.exception("unhandled error in the handler")
             response = Response(errors.INTERNAL.status, closes=True)
-        is_bodiless = request.method == "HEAD" or response.status in BODILESS
         is_http10 = request.version == (1, 0)
-        self._keep_alive = self._may_go_on(request, response, is_bodiless or not is_http10)
-        head = response_head(response, http10=is_http10, close=not self._keep_alive, bodiless=is_bodiless)
-        self._sent = 0
+        self._keep_alive = self._may_go_on(request, response, is_http10)
         is_whole = False
         try:
-            if is_bodiless:
-                self._transport.write(head)
-            elif response.stream is None:
-                # One write: a small response goes out in one packet.
-                self._transport.write(head + response.body)
-                self._sent = len(response.body)
-            else:
-                self._transport.write(head)
-                await self._send_stream(response.stream, is_chunked=response.length is None and not is_http10)
+            await self._writer.send(response, request.method, is_http10=is_http10, closes=not self._keep_alive)
             is_whole = True
         except Truncated:
             self._break_off(is_delimited=not is_http10 or response.length is not None)
@@ -285,16 +265,18 @@ class ServerConnection(asyncio.Protocol):
             if response.stream is not None:
                 response.stream.close()
             if response.upon_end is not None:
-                response.upon_end(self._sent, is_whole)
-        if response.status < 400:
+                response.upon_end(self._writer.sent, is_whole)
+        if request.fields.section is not None and response.status < 400:
             self._server.known_fields.keep(request.fields)
 
-    def _may_go_on(self, request: Request, response: Response, may_be_unlimited: bool) -> bool:
+    def _may_go_on(self, request: Request, response: Response, is_http10: bool) -> bool:
         """Whether another request may follow on this connection (RFC 9112 §9.3)."""
         limit = self._server.limits.requests_per_connection
         if not self._keep_alive or response.closes or request.defect is not None or self._server.is_draining:
             return False
-        if (limit and self._served >= limit) or not (may_be_unlimited or response.length is not None):
+        if limit and self._served >= limit:
+            return False
+        if is_http10 and response.length is None and not (request.method == "HEAD" or response.status in BODILESS):
             return False
         body = self._body
         if body is None:
@@ -302,27 +284,6 @@ class ServerConnection(asyncio.Protocol):
         # A client that was never asked for its body may send it or not: what follows can't be told apart. And a large
         # one is not worth reading when nobody wants it.
         return body.is_whole or not (body.is_withheld or (body.length or 0) > _LINGER_BYTES)
-
-    async def _send_stream(self, stream: Stream, *, is_chunked: bool) -> None:
-        write = self._transport.write
-        while piece := await stream.read():
-            write(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
-            self._sent += len(piece)
-            if self._writing_paused_since is not None:
-                await self._drained()
-        if is_chunked:
-            write(b"0\r\n\r\n")
-
-    async def _drained(self) -> None:
-        """Wait until the client reads on; `end_if_late` ends it when it does not."""
-        while self._writing_paused_since is not None:
-            self._write_wakeup = wakeup = Wakeup()
-            try:
-                await wakeup
-            finally:
-                self._write_wakeup = None
-        if self._transport.is_closing():
-            raise Truncated("the client is gone")
 
     def _write_interim(self, status: int, fields: Sequence[Field]) -> None:
         self._transport.write(interim_head(status, fields))
@@ -382,17 +343,15 @@ class ServerConnection(asyncio.Protocol):
         """End a response that was not sent whole, so that nobody can take it for whole (RFC 9112 §8)."""
         self._keep_alive = False
         self._is_ending = True
-        if not is_delimited:
-            # A close-delimited body ends cleanly with a FIN; only a reset shows that this one did not.
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
-            self._transport.abort()
-        else:
+        if is_delimited:
             self._transport.close()
+        else:
+            self._writer.reset()
 
     def end_if_late(self, now: float) -> None:
         """Called by the server's sweep: end what takes longer than its limit. Times are those of the event loop."""
         limits = self._server.limits
-        if self._writing_paused_since is not None and now - self._writing_paused_since > limits.request_body:
+        if self._writer.paused_since is not None and now - self._writer.paused_since > limits.request_body:
             # Who stops reading would hold an upstream connection for ever.
             self.abort()
         elif self._linger_since is not None:
