@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -101,13 +102,45 @@ async def test_a_message_that_was_lost_is_made_up_for(node: RedisNode) -> None:
         entry = await first.revoker.revoke("corp", "sub", "u1")
         await until(lambda: second.holds(entry))
         other = Revocation("r-lost", "corp", "sub", "u2", time.time(), time.time() + 60)
-        import json
-
         node.ask("HSET", "test:{revocations}", other.id, json.dumps(other.as_json()))
         node.ask("INCR", "test:{revocations}:number")
         started = time.monotonic()
         await until(lambda: first.holds(other) and second.holds(other))
         assert time.monotonic() - started < 1.0
+
+
+async def test_a_message_that_was_lost_is_made_up_for_while_others_keep_coming(node: RedisNode) -> None:
+    async with replica(node.url) as first, replica(node.url) as second:
+        stop = asyncio.Event()
+        lost = Revocation("r-lost", "corp", "sub", "u2", time.time(), time.time() + 60)
+
+        async def stream() -> None:
+            # As old news, so that no number gives away that one is missing.
+            while not stop.is_set():
+                node.ask("PUBLISH", "test:{revocations}:channel", f"0 {json.dumps(lost.as_json() | {'id': 'r-other'})}")
+                await asyncio.sleep(0.02)
+
+        streaming = asyncio.create_task(stream())
+        try:
+            await asyncio.sleep(0.1)
+            node.ask("HSET", "test:{revocations}", lost.id, json.dumps(lost.as_json()))
+            node.ask("INCR", "test:{revocations}:number")
+            await until(lambda: first.holds(lost) and second.holds(lost))
+        finally:
+            stop.set()
+            await streaming
+
+
+async def test_a_gap_in_the_numbers_is_made_up_for(node: RedisNode) -> None:
+    async with replica(node.url) as first, replica(node.url) as second:
+        lost = Revocation("r-lost", "corp", "sub", "u2", time.time(), time.time() + 60)
+        node.ask("HSET", "test:{revocations}", lost.id, json.dumps(lost.as_json()))
+        node.ask("INCR", "test:{revocations}:number")
+        entry = await first.revoker.revoke("corp", "sub", "u1")
+        await until(lambda: second.holds(entry) and second.holds(lost) and first.holds(lost))
+        # Numbers go on from there: the next one is in order again.
+        last = await second.revoker.revoke("corp", "sub", "u3")
+        await until(lambda: first.holds(last))
 
 
 async def test_a_redis_that_is_full_still_passes_an_entry_on(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_explain_tells_step_by_step_and_says_it_by_its_exit_status(tmp_path: Pat
     allowed = run("explain", "GET", "/orders/t1?x=%2F", "-t", f"@{tmp_path}/token", "-c", str(configuration))
     assert allowed.returncode == 0, allowed.stderr
     steps = [line.split()[1] for line in allowed.stdout.splitlines() if line.startswith("ok ")]
-    assert steps == ["target", "route", "credential", "issuer", "key", "token", "scopes"]
+    assert steps == ["target", "route", "credential", "issuer", "key", "token", "revocation", "scopes"]
     assert f"({configuration}:10)" in allowed.stdout
     assert "upstream gets: GET /base/orders/t1?x=%2F" in allowed.stdout
     assert "X-Auth-Subject: u1" in allowed.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -508,3 +509,19 @@ def test_any_text_is_a_configuration_or_refused(tmp_path_factory: pytest.TempPat
     file.write_text(text)
     with pytest.raises(ConfigError):
         load(file, {})
+
+
+def test_the_time_to_load_and_build_grows_with_the_number_of_routes_and_no_faster(tmp_path: Path) -> None:
+    def seconds(count: int) -> float:
+        head, _, _ = BASE.partition("routes:")
+        routes = "".join(f"  - {{path: '/service-{n}/orders/{{id}}'}}\n" for n in range(count))
+        file = write(
+            tmp_path, f"{head}route_defaults: {{upstream: orders, require: {{scopes: [a]}}}}\nroutes:\n{routes}"
+        )
+        start = time.process_time()
+        assert build.problems(load(file, {})) == ()
+        return time.process_time() - start
+
+    # Eight times the routes: about eight times as long, where each route looked at all others it would be 64 times.
+    few = min(seconds(500) for _ in range(2))
+    assert seconds(4000) < 24 * few
