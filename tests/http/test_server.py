@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from gateway.errors import GatewayError
+from gateway.http.aiohttp_server import AiohttpServer
 from gateway.http.framing import HeadLimits, check_head
 from gateway.http.message import Request, Response, Truncated
-from gateway.http.aiohttp_server import AiohttpServer
 from gateway.http.server import HttpServer
 from gateway.http.server_limits import ServerLimits
 from tests.dialogue import request, statuses, talk
