@@ -98,10 +98,15 @@ def test_who_goes_away_while_trying_leaves_the_try_to_the_next() -> None:
 
 def test_failures_of_attempts_that_began_before_it_opened_do_not_lengthen_the_pause() -> None:
     rig = Rig()
-    with pytest.raises(Trouble), rig.circuit.attempt():
-        rig.attempt(Trouble)
-        rig.attempt(Trouble)
-        rig.now = 0.9
-        raise Trouble
+
+    def fail_late() -> None:
+        with rig.circuit.attempt():
+            rig.attempt(Trouble)
+            rig.attempt(Trouble)
+            rig.now = 0.9
+            raise Trouble
+
+    with pytest.raises(Trouble):
+        fail_late()
     rig.now = 1.0
     assert rig.attempt() is None

@@ -15,7 +15,7 @@ import pytest
 from gateway.cache.redis import SharedStore, StoreUnavailable
 from gateway.cache.redis_address import check_address, parse_address
 from tests.issuer import server_tls
-from tests.redis_servers import RedisNode, cluster, redis_node, sentinel
+from tests.redis_servers import RedisNode, cluster, redis_node, sentinel, until
 
 
 @contextlib.asynccontextmanager
@@ -171,7 +171,7 @@ async def test_behind_a_sentinel_the_replica_takes_over(tmp_path: Path) -> None:
     with sentinel(tmp_path) as guarded:
         async with store(guarded.url) as one:
             await one.put("a", b"1", 60)
-            await asyncio.sleep(0.1)
+            until(lambda: guarded.replica.ask("GET", "test:a") == b"$1\r\n1\r\n")
             guarded.master.kill()
             assert await failure(one.get("a")) in ("unreachable", "timeout")
             await healed(one, seconds=15)

@@ -379,7 +379,7 @@ def test_a_reference_to_a_file_gives_its_content_without_the_line_end(tmp_path: 
     [
         ("${A}", "the environment variable A is not set, and there is no default (${A:-…})"),
         ("${a b}", "a reference is ${NAME}"),
-        ("${file:/nowhere}", "the file /nowhere can't be read: No such file or directory"),
+        ("${file:/proc/nowhere}", "the file /proc/nowhere can't be read: No such file or directory"),
     ],
 )
 def test_a_reference_that_leads_nowhere_is_a_problem_at_its_place(tmp_path: Path, value: str, message: str) -> None:
