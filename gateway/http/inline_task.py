@@ -3,7 +3,7 @@ waits for.
 
 asyncio's own `Task` begins in the next turn of the loop and, for each thing it waits for, needs a future and one more
 turn. For a request that is decided from memory and forwarded over an open connection that was about a fifth of all its
-CPU time (docs/decisions/0021). asyncio describes how tasks of another make fit in: "Extending" in its documentation.
+CPU time (docs/decisions/0015). asyncio describes how tasks of another make fit in: "Extending" in its documentation.
 """
 
 from __future__ import annotations
