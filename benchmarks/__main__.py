@@ -12,16 +12,15 @@ from pathlib import Path
 
 from benchmarks import cost, document, peers
 from benchmarks.authorization_server import TokenError
-from benchmarks.comparison import Effort, say
 from benchmarks.load import LoadError
 from benchmarks.machine import Cores, circumstances
 from benchmarks.outage import report as outage_report
 from benchmarks.outage import run as outage
-from benchmarks.processes import StartError, allow_many_connections
+from benchmarks.processes import StartError, allow_many_connections, first_line
+from benchmarks.rounds import Effort, say
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.servers.gateway import BESIDE, gateway
 from benchmarks.servers.nginx import NGINX
-from benchmarks.servers.peer import first_line
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -52,32 +51,35 @@ def _positive(word: str) -> int:
 def main() -> int:
     """Run what was asked for and print it. Returns the exit code: 1 when something was not as it should be."""
     options = arguments()
-    try:
-        Cores.for_workers(1)
-    except ValueError as problem:
-        say(f"scripts/bench: {problem}")
-        return 2
     # What was started is ended on the way out, so being told to end must be a way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        Cores.for_workers(1)
+        return _run(options)
+    except (ValueError, OSError, StartError, LoadError, TokenError, document.NoSuchMark) as problem:
+        say(f"scripts/bench: {problem}")
+        return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    command = f"--outage {options.outage}" if options.outage else "--peers" if options.peers else ""
+    mark = f"scripts/bench {command}".strip()
+    if options.into is not None:
+        document.around(options.into, mark)  # a quarter of an hour later would be late to find out
     allow_many_connections()
     load = os.getloadavg()[0]
-    try:
-        results = RUNS[options.outage or ("peers" if options.peers else "cost")](options)
-    except (StartError, LoadError, TokenError) as problem:
-        say(f"scripts/bench: {problem}")
-        return 1
+    results = RUNS[command](options)
     text = f"{circumstances(results.versions, load)}\n\n{results.text}"
     print(text)
     if options.into is not None:
-        document.put(options.into, results.mark, text)
+        document.put(options.into, mark, text)
     return 0 if results.is_good else 1
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a run prints, where it belongs in a document, and whether everything was as it should be."""
+    """What a run prints, what it was measured with, and whether everything was as it should be."""
 
-    mark: str
     versions: Sequence[str]
     text: str
     is_good: bool = True
@@ -87,7 +89,7 @@ def _cost(options: argparse.Namespace) -> Results:
     effort = _effort(options)
     text = cost.report(cost.measure(options.command, effort))
     versions = [gateway(options.command).version(), NGINX.version()]
-    return Results("scripts/bench", versions, f"{_how(effort)}\n\n{text}")
+    return Results(versions, f"{_how(effort)}\n\n{text}")
 
 
 def _peers(options: argparse.Namespace) -> Results:
@@ -103,17 +105,17 @@ def _peers(options: argparse.Namespace) -> Results:
         text = f"{text}\n\n![CPU per request, by scenario and server]({picture.name})"
     else:
         say(f"chart: {picture}")
-    return Results("scripts/bench --peers", list(dict.fromkeys(versions)), text, not found.faults)
+    return Results(list(dict.fromkeys(versions)), text, not found.faults)
 
 
 def _redis_outage(options: argparse.Namespace) -> Results:
     outcome = outage.run(options.command, options.seconds or 30)
-    versions = [gateway(options.command).version(), first_line("redis-server", "--version")]
+    versions = [gateway(options.command).version(), " ".join(first_line("redis-server", "--version").split()[:3])]
     text = outage_report.report(outcome)
-    return Results("scripts/bench --outage redis", versions, text, outage_report.is_good(outcome))
+    return Results(versions, text, outage_report.is_good(outcome))
 
 
-RUNS = {"cost": _cost, "peers": _peers, "redis": _redis_outage}
+RUNS = {"": _cost, "--peers": _peers, "--outage redis": _redis_outage}
 
 
 def _effort(options: argparse.Namespace) -> Effort:

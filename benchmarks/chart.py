@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.comparison import Absent, Outcomes, Result
+from benchmarks.comparison import Outcomes, Result
+from benchmarks.rounds import Absent
 from benchmarks.scenarios import Scenario
 from benchmarks.servers.peer import Peer
 
@@ -40,7 +41,7 @@ def draw(scenarios: Sequence[Scenario], peers: Sequence[Peer], outcomes: Outcome
     for place in places[len(scenarios) :]:
         place.set_axis_off()
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=110)
+    figure.savefig(file, dpi=90)
     return True
 
 

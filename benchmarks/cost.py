@@ -12,13 +12,14 @@ from pathlib import Path
 
 from benchmarks import load, requests
 from benchmarks.authorization_server import JWT, OPAQUE, AuthorizationServer, authorization_server
-from benchmarks.comparison import Effort, Result, say
+from benchmarks.comparison import Result
 from benchmarks.issuer import Issuer
 from benchmarks.load import Sample, Traffic
 from benchmarks.machine import Cores
 from benchmarks.processes import Process, StartError, ask, free_port, running
 from benchmarks.report import table
 from benchmarks.requests import Request
+from benchmarks.rounds import Effort, Rounds, say
 from benchmarks.scenarios import prefixes
 from benchmarks.servers.gateway import configuration, write
 from benchmarks.servers.nginx import NGINX
@@ -106,7 +107,7 @@ def _check_that_one_was_introspected(admin_port: int) -> None:
 
 def report(samples: dict[str, list[Sample]]) -> str:
     """The figures as Markdown, and what an opaque token costs beside a JWT."""
-    results = {name: Result.of(of_one, 0.0) for name, of_one in samples.items()}
+    results = {name: Result.of(Rounds(of_one, 0.0)) for name, of_one in samples.items()}
     floor = results[FLOOR].microseconds
     rows = [
         [

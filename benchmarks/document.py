@@ -9,11 +9,17 @@ class NoSuchMark(Exception):
     """The document has no place for these results."""
 
 
-def put(file: Path, mark: str, text: str) -> None:
-    """Replace what stands between `<!-- mark -->` and `<!-- /mark -->`. Raises `NoSuchMark`, OSError."""
+def around(file: Path, mark: str) -> tuple[str, str]:
+    """The text up to `<!-- mark -->` and that from `<!-- /mark -->` on. Raises `NoSuchMark`, OSError."""
     start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     before, found, rest = file.read_text(encoding="utf-8").partition(start)
     _, ended, after = rest.partition(end)
     if not found or not ended:
         raise NoSuchMark(f"{file} has no {start} with {end} after it")
-    file.write_text(f"{before}{start}\n\n{text.strip()}\n\n{end}{after}", encoding="utf-8")
+    return before + start, end + after
+
+
+def put(file: Path, mark: str, text: str) -> None:
+    """Replace what stands between the marks. Raises `NoSuchMark`, OSError."""
+    before, after = around(file, mark)
+    file.write_text(f"{before}\n\n{text.strip()}\n\n{after}", encoding="utf-8")

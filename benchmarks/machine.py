@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.servers.peer import first_line
+from benchmarks.processes import first_line
 
 
 @dataclass(frozen=True)

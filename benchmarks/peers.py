@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import chart, report
-from benchmarks.comparison import Absent, Effort, Outcomes, compare, say
+from benchmarks.comparison import Outcomes, Ratios, compare, pair
 from benchmarks.issuer import Issuer
 from benchmarks.machine import Cores
-from benchmarks.promises import Evidence, judged
+from benchmarks.promises import BASE, GATEWAY, PAIRED, Evidence, judged
+from benchmarks.rounds import Absent, Effort, say
 from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.servers.apache import APACHE
 from benchmarks.servers.envoy import ENVOY, ENVOY_UNCACHED
@@ -51,21 +52,18 @@ def run(scenarios: Sequence[Scenario], peers: Sequence[Peer], effort: Effort, pi
             say(f"missing: {peer.name}")
     outcomes = compare(scenarios, peers, effort)
     has_chart = chart.draw(scenarios, peers, outcomes, picture)
-    text = "\n\n".join(filter(None, _parts(scenarios, peers, outcomes)))
+    parts = [
+        report.at_a_glance(scenarios, peers, outcomes),
+        report.reasons(scenarios, peers, outcomes),
+        _cores(scenarios),
+        _promises(_evidence(scenarios, peers, outcomes, effort)),
+        report.in_full(scenarios, peers, outcomes),
+    ]
+    text = "\n\n".join(filter(None, parts))
     faults = any(
         isinstance(outcome, Absent) and outcome.is_fault for row in outcomes.values() for outcome in row.values()
     )
     return Report(text, faults, has_chart)
-
-
-def _parts(scenarios: Sequence[Scenario], peers: Sequence[Peer], outcomes: Outcomes) -> list[str]:
-    return [
-        report.at_a_glance(scenarios, peers, outcomes),
-        report.reasons(scenarios, peers, outcomes),
-        _cores(scenarios),
-        _promises(outcomes),
-        report.in_full(scenarios, peers, outcomes),
-    ]
 
 
 def _cores(scenarios: Sequence[Scenario]) -> str:
@@ -79,9 +77,24 @@ def _cores(scenarios: Sequence[Scenario]) -> str:
     )
 
 
-def _promises(outcomes: Outcomes) -> str:
+def _evidence(scenarios: Sequence[Scenario], peers: Sequence[Peer], outcomes: Outcomes, effort: Effort) -> Evidence:
+    ours = next((peer for peer in peers if peer.key == GATEWAY), None)
+    if ours is None:
+        return Evidence(outcomes, {})
     verification = _verification() if "bad-signatures" in outcomes else 0.0
-    evidence = Evidence(outcomes, verification, Cores.for_workers(2).are_enough_for(2))
+    return Evidence(outcomes, dict(_pairs(scenarios, ours, effort)), verification)
+
+
+def _pairs(scenarios: Sequence[Scenario], ours: Peer, effort: Effort) -> Iterator[tuple[str, Ratios]]:
+    base = chosen_scenarios([BASE])[0]
+    for scenario in scenarios:
+        if scenario.key in PAIRED and Cores.for_workers(scenario.workers).are_enough_for(scenario.workers):
+            ratios = pair(scenario, base, ours, effort)
+            if isinstance(ratios, Ratios):
+                yield scenario.key, ratios
+
+
+def _promises(evidence: Evidence) -> str:
     rows = [[promise.sentence, promise.measured, "yes" if promise.holds else "no"] for promise in judged(evidence)]
     return report.table(["promise", "measured", "holds"], rows, names=3) if rows else ""
 

@@ -44,6 +44,15 @@ def find(program: str) -> Path | None:
     return Path(found) if found else None
 
 
+def first_line(program: str, *arguments: str) -> str:
+    """What a program says of itself, on whichever stream."""
+    path = find(program)
+    if path is None:
+        return f"{program} is missing"
+    done = subprocess.run([str(path), *arguments], capture_output=True, text=True, check=False)
+    return (done.stdout + done.stderr).strip().partition("\n")[0]
+
+
 def allow_many_connections() -> None:
     """As many open files as the system lets this process and those it starts have: idle connections need one each."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

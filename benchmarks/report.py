@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from benchmarks.comparison import Absent, Outcome, Outcomes, Result
+from benchmarks.comparison import Outcome, Outcomes, Result
+from benchmarks.rounds import Absent
 from benchmarks.scenarios import Scenario
 from benchmarks.servers.peer import Peer
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import jwt
 
 from benchmarks.authorization_server import DISMISSED, JWT, OPAQUE, AuthorizationServer, authorization_server
-from benchmarks.comparison import say
 from benchmarks.issuer import Issuer
 from benchmarks.machine import Cores
 from benchmarks.outage.redis_server import RedisServer, redis_server
@@ -22,6 +21,7 @@ from benchmarks.outage.replica import Replica, replica
 from benchmarks.outage.steady import OK, Answer, Kind, Observation, ask_steadily
 from benchmarks.processes import StartError
 from benchmarks.requests import Request
+from benchmarks.rounds import say
 from benchmarks.scenarios import prefixes
 from benchmarks.servers.peer import Setting, status_of
 from benchmarks.upstream import Upstream, upstream

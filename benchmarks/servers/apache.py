@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.issuer import AUDIENCE, ISSUER, SCOPE
-from benchmarks.processes import find
-from benchmarks.servers.peer import Peer, Setting, first_line
+from benchmarks.processes import find, first_line
+from benchmarks.servers.peer import Peer, Setting
 
 _FOLDERS = ("/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/libexec/apache2")
 _MODULES = ("mpm_event", "authn_core", "authz_core", "authz_user", "proxy", "proxy_http", "auth_openidc")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.issuer import AUDIENCE, ISSUER, SCOPE
-from benchmarks.processes import find
-from benchmarks.servers.peer import Peer, Setting, first_line
+from benchmarks.processes import find, first_line
+from benchmarks.servers.peer import Peer, Setting
 
 _CONFIGURATION = """
 global

@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.processes import find
-from benchmarks.servers.peer import Peer, Setting, first_line
+from benchmarks.processes import find, first_line
+from benchmarks.servers.peer import Peer, Setting
 
 _FRAME = """
 daemon off;

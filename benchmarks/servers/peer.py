@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.issuer import Issuer
-from benchmarks.processes import Process, StartError, ask, find, free_port, running
+from benchmarks.processes import Process, StartError, ask, free_port, running
 from benchmarks.requests import Request
 
 
@@ -79,12 +78,3 @@ def status_of(port: int, request: Request) -> int:
     """The status of the response to one request, 0 when there was none."""
     body = b"x" * request.body
     return ask(port, request.path, method=request.method, headers=request.headers, body=body).status
-
-
-def first_line(program: str, *arguments: str) -> str:
-    """What a program says of itself, on whichever stream."""
-    path = find(program)
-    if path is None:
-        return f"{program} is missing"
-    done = subprocess.run([str(path), *arguments], capture_output=True, text=True, check=False)
-    return (done.stdout + done.stderr).strip().partition("\n")[0]

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.comparison import NO_CHECK, Absent, Effort, Outcome, Result, compare
+from benchmarks.comparison import Outcome, Ratios, Result, compare, pair
 from benchmarks.idle import idle_connections
 from benchmarks.issuer import Issuer
 from benchmarks.load import LoadError
 from benchmarks.peers import chosen_peers, chosen_scenarios, run
 from benchmarks.requests import Request
+from benchmarks.rounds import NO_CHECK, Absent, Effort
 from benchmarks.scenarios import SCENARIOS, prefixes
 from benchmarks.servers.gateway import BESIDE, gateway
 from benchmarks.servers.nginx import NGINX
@@ -49,6 +50,17 @@ def test_refusals_are_measured_and_nothing_refused_reaches_the_upstream(key: str
     found = outcome(key, gateway())
     assert isinstance(found, Result)
     assert found.microseconds > 0
+
+
+@TWO_CORES
+@needs("nginx", "wrk")
+def test_two_scenarios_of_one_server_are_measured_in_turns() -> None:
+    base, closing = chosen_scenarios(["one-token"])[0], chosen_scenarios(["close"])[0]
+    ratios = pair(closing, base, NGINX, BRIEF)
+    assert isinstance(ratios, Ratios)
+    # A connection for each request costs about as much again, whatever the machine.
+    assert ratios.cost > 1.2
+    assert pair(chosen_scenarios(["no-token"])[0], base, NGINX, BRIEF) == Absent(NO_CHECK)
 
 
 @TWO_CORES
