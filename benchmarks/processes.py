@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import random
 import resource
 import shutil
 import socket
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 START_SECONDS = 60.0
+PORTS = range(12_000, 32_000)
+"""Below those of outgoing connections (from 32,768 on Linux): a load that keeps none alive goes through thousands."""
 SYSTEM_PATHS = "/usr/sbin:/usr/local/sbin"
 
 
@@ -60,10 +63,12 @@ def allow_many_connections() -> None:
 
 
 def free_port() -> int:
-    """A port nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on right now, and that the system gives to no outgoing connection meanwhile."""
+    while True:
+        port = random.choice(PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def is_listening(port: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from benchmarks.servers.peer import Peer, Setting, Unsupported
 from benchmarks.upstream import upstream
 
 NO_CHECK = "checks no token"
+LONGEST_WARM_UP = 10
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Rounds:
 class _Runner:
     server: Process
     traffic: Sequence[Traffic]
-    first: Request
+    asked: Sequence[Request]
 
 
 def run(entrants: Sequence[Entrant], effort: Effort) -> Mapping[Entrant, Rounds | Absent]:
@@ -104,8 +106,8 @@ class _Turns(contextlib.ExitStack):
         for number in range(self._effort.rounds + 1):
             for entrant in [entrant for entrant in running if entrant not in absent]:
                 try:
-                    # The round before the first warms up: code, connections to the upstream, caches.
-                    sample = self._round(entrant, running[entrant], warm_up=not number)
+                    runner = running[entrant]
+                    sample = self._round(runner, entrant.scenario.idle) if number else self._warm_up(runner)
                 except LoadError as problem:
                     say(f"  {entrant}: {problem}")
                     absent[entrant] = Absent("wrong answers", is_fault=True)
@@ -145,7 +147,7 @@ class _Turns(contextlib.ExitStack):
             say(str(problem))
             return Absent("did not start", is_fault=True)
         asked = scenario.requests(self._issuer)
-        return _Runner(server, self._traffic(scenario, asked, home), asked[0])
+        return _Runner(server, self._traffic(scenario, asked, home), asked)
 
     def _traffic(self, scenario: Scenario, asked: Sequence[Request], home: Path) -> list[Traffic]:
         connections = self._effort.connections
@@ -156,8 +158,17 @@ class _Turns(contextlib.ExitStack):
             traffic.append(Traffic(home / "flood", 401, connections // 2))
         return traffic
 
-    def _round(self, entrant: Entrant, runner: _Runner, *, warm_up: bool) -> Sample:
-        scenario = entrant.scenario
-        seconds, idle = (scenario.warm_up, 0) if warm_up else (self._effort.seconds, scenario.idle)
-        with idle_connections(runner.server.port, idle, runner.first):
-            return load.measure(runner.server, runner.traffic, self._upstream, self._cores.load, seconds)
+    def _warm_up(self, runner: _Runner) -> Sample:
+        """Code, connections to the upstream, and caches: every request is to have been sent once."""
+        sample = self._measure(runner, 1)
+        wanted = 1.5 * len(runner.asked)
+        if sample.figures.requests < wanted:
+            sample = self._measure(runner, min(LONGEST_WARM_UP, math.ceil(wanted / sample.figures.per_second)))
+        return sample
+
+    def _round(self, runner: _Runner, idle: int) -> Sample:
+        with idle_connections(runner.server.port, idle, runner.asked[0]):
+            return self._measure(runner, self._effort.seconds)
+
+    def _measure(self, runner: _Runner, seconds: int) -> Sample:
+        return load.measure(runner.server, runner.traffic, self._upstream, self._cores.load, seconds)

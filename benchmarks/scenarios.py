@@ -21,7 +21,7 @@ class Scenario:
     """Requests that are sent in turn, and the status each must get; only a 200 may reach the upstream.
 
     `flood` are requests with bad signatures beside them, on half as many connections. `idle` connections are open
-    meanwhile. `needs_check`: of no meaning for a server that lets everything through. `warm_up` is in seconds.
+    meanwhile. `needs_check`: of no meaning for a server that lets everything through.
     """
 
     key: str
@@ -33,7 +33,6 @@ class Scenario:
     workers: int = 1
     idle: int = 0
     needs_check: bool = False
-    warm_up: int = 1
 
     @property
     def prefixes(self) -> list[str]:
@@ -92,7 +91,7 @@ _DOWNLOAD_64K, _DOWNLOAD_1M = DOWNLOADS
 
 SCENARIOS = (
     Scenario("one-token", "one token", _one_token),
-    Scenario("many-tokens", "10,000 tokens in turn", _many_tokens, warm_up=4),
+    Scenario("many-tokens", "10,000 tokens in turn", _many_tokens),
     Scenario("es256", "one ES256 token", _es256),
     Scenario("bad-signatures", "bad signatures", bad_signatures, status=401, needs_check=True),
     Scenario("flood", "one token beside a flood of bad signatures", _one_token, flood=True, needs_check=True),
