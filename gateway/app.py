@@ -22,12 +22,13 @@ from gateway.access.rules import Permit
 from gateway.access.verification import TrustedIssuer, Verifier
 from gateway.cache.redis import SharedStore
 from gateway.errors import GatewayError
+from gateway.http.aiohttp_embedded import answer_embedded
+from gateway.http.aiohttp_server import AiohttpServer
 from gateway.http.client import Pool
-from gateway.http.embedded import answer_embedded
 from gateway.http.forwarding import ClientView, Forwarding, traceparent
 from gateway.http.framing import HeadLimits, check_head
 from gateway.http.message import Request, Response
-from gateway.http.server import HttpServer, ServerLimits
+from gateway.http.server_limits import ServerLimits
 from gateway.http.target import Target, normalise
 from gateway.oauth.introspection_answers import Introspection
 from gateway.oauth.resource_metadata import ProtectedResource
@@ -63,13 +64,8 @@ class Route:
     where: str = ""
 
 
-@dataclass(slots=True)
-class Admission:
-    """A request that may pass: on which route, by which permit."""
-
-    route: Route
-    inbound: Inbound
-    permit: Permit
+Admission = tuple[Route, Inbound, Permit]
+"""A request that may pass: on which route, as what, by which permit."""
 
 
 @dataclass(slots=True, eq=False)
@@ -132,8 +128,12 @@ class Gateway:
         record = self.open_record(request)
         self.in_flight += 1
         try:
-            admission = await self.admit(request, record)
-            response = await admission.route.action(admission.inbound, admission.permit, record)
+            route, inbound, parameters = self._locate(request, record)
+            permit = route.policy.recall(request.fields, record)
+            if permit is None:
+                permit = await route.policy.decide(request, parameters, record)
+            self._allowed(record)
+            response = await route.action(inbound, permit, record)
         except GatewayError as error:
             response = self._refuse(error, request, record)
         except asyncio.CancelledError:
@@ -147,55 +147,58 @@ class Gateway:
 
     def open_record(self, request: Request) -> RequestRecord:
         """A new record, with what is known before anything has been checked."""
-        record = RequestRecord(request.method, self.clock())
-        record.request_id = self.forwarding.request_id(request.peer, request.fields)
-        if b"traceparent" in request.fields:
-            record.traceparent, record.trace_id = traceparent(request.fields)
+        fields = request.fields
+        record = RequestRecord(request.method, self.clock(), self.forwarding.request_id(request.peer, fields))
+        if b"traceparent" in fields.by_name:
+            record.traceparent, record.trace_id = traceparent(fields)
         return record
 
     async def admit(self, request: Request, record: RequestRecord) -> Admission:
         """Decide about one request, in the order of the checks. Raises `GatewayError`."""
+        route, inbound, parameters = self._locate(request, record)
+        permit = await route.policy.decide(request, parameters, record)
+        self._allowed(record)
+        return route, inbound, permit
+
+    def _locate(self, request: Request, record: RequestRecord) -> tuple[Route, Inbound, Mapping[str, str]]:
+        """What is asked for: the one path, how the client sees us, the route, and what its rules compare with."""
         check_head(request, self.limits)
         target = normalise(request.target, request.method)
         record.path = target.path
-        record.note("target", True, f"the one path is {target.path}")
+        if record.steps is not None:
+            record.note("target", True, f"the one path is {target.path}")
         client = self.forwarding.client(request.peer, request.fields, request.scheme, target.authority)
         record.client_ip, record.host, record.origin = client.ip, client.host, client.origin
-        match = self._match(target, client, request.method, record)
-        policy = match.value.policy
-        parameters = match.parameters if policy.rules.uses_parameters else _NO_PARAMETERS
-        permit = await policy.decide(request, parameters, record)
-        record.auth_seconds = self.clock() - record.started
-        if record.decision is None:
-            record.decision = "allow"
-        return Admission(match.value, Inbound(request, target, client, match.segments), permit)
-
-    def _match(self, target: Target, client: ClientView, method: str, record: RequestRecord) -> Match[Route]:
-        if target.authority is not None and not self.router.serves(client.host):
-            raise GatewayError(errors.HOST_INVALID, "the absolute-form target names a host that no route serves")
-        if target.path == OWN_PREFIX or target.path.startswith(f"{OWN_PREFIX}/"):
-            match = self.own.match(client.host, target.path, method)
-        else:
-            match = self._found(target, client, method)
+        match = self._match(target, client, request.method)
         route = match.value
         record.route = route.name
         record.note("route", True, route.name, route.where)
-        if target.has_encoded_slash and not route.keeps_encoded_slash:
-            raise GatewayError(
-                errors.PATH_AMBIGUOUS, "%2F in the path; encoded_slash: keep allows it", where=route.where
-            )
-        if target.has_semicolon and not route.keeps_semicolon:
-            raise GatewayError(errors.PATH_AMBIGUOUS, "`;` in the path; semicolon: keep allows it", where=route.where)
-        return match
+        if target.has_encoded_slash or target.has_semicolon:
+            _check_path(target, route)
+        parameters = match.parameters if route.policy.rules.uses_parameters else _NO_PARAMETERS
+        return route, Inbound(request, target, client, match.segments), parameters
+
+    def _allowed(self, record: RequestRecord) -> None:
+        record.auth_seconds = self.clock() - record.started
+        if record.decision is None:
+            record.decision = "allow"
+
+    def _match(self, target: Target, client: ClientView, method: str) -> Match[Route]:
+        if target.authority is not None and not self.router.serves(client.host):
+            raise GatewayError(errors.HOST_INVALID, "the absolute-form target names a host that no route serves")
+        path = target.path
+        if path.startswith(OWN_PREFIX) and path[len(OWN_PREFIX) :][:1] in ("", "/"):
+            return self.own.match(client.host, path, method)
+        if target.has_encoded_slash or target.has_semicolon:
+            return self._found(target, client, method)
+        return self.router.match(client.host, path, method)
 
     def _found(self, target: Target, client: ClientView, method: str) -> Match[Route]:
         try:
             return self.router.match(client.host, target.path, method)
         except GatewayError as error:
-            if target.has_encoded_slash or target.has_semicolon:
-                # Only a route can allow these, and none did.
-                raise GatewayError(errors.PATH_AMBIGUOUS, "%2F or `;` in a path that no route is for") from error
-            raise
+            # Only a route can allow these, and none did.
+            raise GatewayError(errors.PATH_AMBIGUOUS, "%2F or `;` in a path that no route is for") from error
 
     def _refuse(self, error: GatewayError, request: Request, record: RequestRecord) -> Response:
         record.reason = error.reason.name
@@ -228,11 +231,18 @@ class Gateway:
             observe(record)
 
 
+def _check_path(target: Target, route: Route) -> None:
+    if target.has_encoded_slash and not route.keeps_encoded_slash:
+        raise GatewayError(errors.PATH_AMBIGUOUS, "%2F in the path; encoded_slash: keep allows it", where=route.where)
+    if target.has_semicolon and not route.keeps_semicolon:
+        raise GatewayError(errors.PATH_AMBIGUOUS, "`;` in the path; semicolon: keep allows it", where=route.where)
+
+
 def application(gateway: Gateway, limits: ServerLimits) -> web.Application:
     """The gateway as an aiohttp application: run it alone, or below a prefix of a larger one with `add_subapp`.
 
     Alone it listens with the gateway's own server, so that `serve` and an embedded gateway give the same answers; as a
-    part of another application it works behind that one's server (see `http.embedded`).
+    part of another application it works behind that one's server (see `http.aiohttp_embedded`).
     """
 
     async def run(_: web.Application) -> AsyncIterator[None]:
@@ -245,7 +255,7 @@ def application(gateway: Gateway, limits: ServerLimits) -> web.Application:
 
     def make_server(**_: Any) -> web.Server:
         app.freeze()
-        return HttpServer(gateway.handle, limits)
+        return AiohttpServer(gateway.handle, limits)
 
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", answer, expect_handler=_leave_to_gateway)

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from gateway.access.rules import Permit
-from gateway.app import Admission, Gateway
+from gateway.app import Gateway, Route
 from gateway.errors import GatewayError
 from gateway.http.message import Field, Fields, Request
 from gateway.record import RequestRecord, Step
@@ -90,11 +90,11 @@ async def explain(
     record = gateway.open_record(request)
     record.steps = []
     try:
-        admission = await gateway.admit(request, record)
+        route, inbound, permit = await gateway.admit(request, record)
     except GatewayError as error:
         record.note(_failed_step(error), False, f"{error.reason.name}: {error.evidence}", error.where)
         return _explanation(record, error.reason.status, error.reason.name, None)
-    return _explanation(record, 200, None, _upstream_request(admission, record))
+    return _explanation(record, 200, None, _upstream_request(route, inbound, permit, record))
 
 
 def _explanation(
@@ -141,11 +141,11 @@ def _request(
     return Request(method, target, Fields(fields), peer="127.0.0.1", scheme=parts.scheme or "http")
 
 
-def _upstream_request(admission: Admission, record: RequestRecord) -> UpstreamRequest | None:
-    action: object = admission.route.action
+def _upstream_request(route: Route, inbound: Inbound, permit: Permit, record: RequestRecord) -> UpstreamRequest | None:
+    action: object = route.action
     if not isinstance(action, Sends):
         return None
-    head = action.head(admission.inbound, admission.permit, record).decode("latin-1")
+    head = action.head(inbound, permit, record).decode("latin-1")
     first, *lines = head.rstrip("\r\n").split("\r\n")
     method, target, _ = first.split(" ")
     headers: dict[str, str] = {}

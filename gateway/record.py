@@ -22,69 +22,41 @@ class RequestRecord:
     `steps` is None on live traffic, so that a check costs nothing to tell; `explain` sets a list.
     """
 
-    __slots__ = (
-        "auth_seconds",
-        "bytes_in",
-        "bytes_out",
-        "client_id",
-        "client_ip",
-        "decision",
-        "host",
-        "issuer",
-        "method",
-        "origin",
-        "path",
-        "reason",
-        "request_id",
-        "route",
-        "scopes_missing",
-        "seconds",
-        "started",
-        "status",
-        "steps",
-        "subject",
-        "token",
-        "token_id",
-        "trace_id",
-        "traceparent",
-        "upstream",
-        "upstream_seconds",
-        "upstream_status",
-    )
+    trace_id = ""
+    traceparent = ""
+    """The client's well-formed traceparent (W3C Trace Context §3.2), the parent of this request's span."""
+    client_ip = ""
+    host = ""
+    origin = ""
+    """Our own scheme and authority, as this client sees them."""
+    path = ""
+    """The one path that was matched and forwarded, without the query: that may hold secrets."""
+    route: str | None = None
+    decision: str | None = None
+    """`allow`, `refuse` or `would_refuse`; None when the request never got as far."""
+    reason: str | None = None
+    status = 0
+    issuer: str | None = None
+    subject: str | None = None
+    client_id: str | None = None
+    scopes_missing: tuple[str, ...] = ()
+    token: Any = None
+    token_id = ""
+    """The first 16 hex digits of the token's SHA-256, when the log is to tell tokens apart; else empty."""
+    upstream: str | None = None
+    upstream_status: int | None = None
+    seconds = 0.0
+    auth_seconds = 0.0
+    upstream_seconds: float | None = None
+    bytes_in = 0
+    bytes_out = 0
+    steps: list[Step] | None = None
 
+    # What a request has no word of stays the class's: to write all of it each time would cost a microsecond.
     def __init__(self, method: str, started: float, request_id: str = "") -> None:
         self.method = method
         self.started = started
         self.request_id = request_id
-        self.trace_id = ""
-        self.traceparent = ""
-        """The client's well-formed traceparent (W3C Trace Context §3.2), the parent of this request's span."""
-        self.client_ip = ""
-        self.host = ""
-        self.origin = ""
-        """Our own scheme and authority, as this client sees them."""
-        self.path = ""
-        """The one path that was matched and forwarded, without the query: that may hold secrets."""
-        self.route: str | None = None
-        self.decision: str | None = None
-        """`allow`, `refuse` or `would_refuse`; None when the request never got as far."""
-        self.reason: str | None = None
-        self.status = 0
-        self.issuer: str | None = None
-        self.subject: str | None = None
-        self.client_id: str | None = None
-        self.scopes_missing: tuple[str, ...] = ()
-        self.token: Any = None
-        self.token_id = ""
-        """The first 16 hex digits of the token's SHA-256, when the log is to tell tokens apart; else empty."""
-        self.upstream: str | None = None
-        self.upstream_status: int | None = None
-        self.seconds = 0.0
-        self.auth_seconds = 0.0
-        self.upstream_seconds: float | None = None
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.steps: list[Step] | None = None
 
     def note(self, step: str, ok: bool, detail: str, where: str = "") -> None:
         """Tell what a check saw; nothing on live traffic. `detail` holds no token, no secret and no claim's value."""

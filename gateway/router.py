@@ -18,6 +18,7 @@ from gateway.http.target import decode, normalise_path
 T = TypeVar("T")
 
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_NO_SEGMENTS: Mapping[str, str] = {}
 _REST = re.compile(r"\*\*|\{([A-Za-z_][A-Za-z0-9_]*):\*\*\}")
 
 
@@ -97,17 +98,29 @@ class _Node(Generic[T]):
 
     def find(self, segments: list[str], at: int, captured: tuple[str, ...], search: _Search[T]) -> bool:
         """Look for the most specific leaf that allows the method, at the rest of the path. Visits no node twice."""
-        if at < len(segments):
+        node, last = self, len(segments)
+        while at < last:
             segment = segments[at]
-            literal = self.literals.get(segment)
-            if literal is not None and literal.find(segments, at + 1, captured, search):
-                return True
-            parameter = self.parameter if segment else None
-            if parameter is not None and parameter.find(segments, at + 1, (*captured, segment), search):
-                return True
-        elif self.leaf is not None and search.tries(self.leaf, captured):
+            literal = node.literals.get(segment)
+            parameter = node.parameter if segment else None
+            at += 1
+            if literal is not None and (parameter is not None or node.rest is not None):
+                # More than one way leads on: only then does it have to come back here.
+                if literal.find(segments, at, captured, search):
+                    return True
+            elif literal is not None:
+                node = literal
+                continue
+            if parameter is None:
+                return node.rest is not None and search.tries(node.rest, (*captured, "/".join(segments[at - 1 :])))
+            if node.rest is not None:
+                found = parameter.find(segments, at, (*captured, segment), search)
+                return found or search.tries(node.rest, (*captured, "/".join(segments[at - 1 :])))
+            node = parameter
+            captured = (*captured, segment)
+        if node.leaf is not None and search.tries(node.leaf, captured):
             return True
-        return self.rest is not None and search.tries(self.rest, (*captured, "/".join(segments[at:])))
+        return node.rest is not None and search.tries(node.rest, (*captured, ""))
 
 
 class _Search(Generic[T]):
@@ -146,6 +159,8 @@ class Router(Generic[T]):
             for root in self._roots(pattern.hosts):
                 for path in pattern.paths:
                     conflicts += [(other, pattern.name) for other in _insert(root, path, pattern)]
+        self._has_hosts = bool(self._exact or self._wildcard)
+        self._any = (self._any_host,)
         if conflicts:
             raise RouteConflict(list(dict.fromkeys(conflicts)))
 
@@ -164,8 +179,10 @@ class Router(Generic[T]):
             # OPTIONS * asks about the server as a whole (RFC 9110 §9.3.7): it is no path, not even below `/**`.
             raise GatewayError(errors.ROUTE_NOT_FOUND, "the asterisk is no path")
         segments = path[1:].split("/")
+        if not self._has_hosts and (match := _only_way(self._any_host, segments, method)) is not None:
+            return match
         search: _Search[T] = _Search(method)
-        for root in self._serving(host):
+        for root in self._serving(host) if self._has_hosts else self._any:
             if root.find(segments, 0, (), search) and search.entry is not None:
                 return Match(search.entry.pattern.value, _named(search.entry.names, search.captured))
         if search.is_path_known:
@@ -191,6 +208,24 @@ class Router(Generic[T]):
             yield self._any_host
 
 
+def _only_way(node: _Node[T], segments: list[str], method: str) -> Match[T] | None:
+    """The route, where at each segment one way alone leads on, as in most configurations; else None, and a search."""
+    captured: tuple[str, ...] = ()
+    for segment in segments:
+        literal = node.literals.get(segment)
+        if node.rest is not None or (literal is not None and node.parameter is not None):
+            return None
+        if literal is not None:
+            node = literal
+        elif node.parameter is not None and segment:
+            captured = (*captured, segment)
+            node = node.parameter
+        else:
+            return None
+    entry = node.leaf.by_method.get(method) if node.leaf is not None and node.rest is None else None
+    return Match(entry.pattern.value, _named(entry.names, captured)) if entry is not None else None
+
+
 def _insert(root: _Node[T], path: str, pattern: Pattern[T]) -> list[str]:
     node = root
     names: list[str | None] = []
@@ -210,7 +245,9 @@ def _insert(root: _Node[T], path: str, pattern: Pattern[T]) -> list[str]:
     return list(node.leaf.add(_Entry(pattern, tuple(names))))
 
 
-def _named(names: tuple[str | None, ...], captured: tuple[str, ...]) -> dict[str, str]:
+def _named(names: tuple[str | None, ...], captured: tuple[str, ...]) -> Mapping[str, str]:
+    if not captured:
+        return _NO_SEGMENTS
     return {name: segment for name, segment in zip(names, captured, strict=True) if name is not None}
 
 

@@ -14,7 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 START_SECONDS = 15.0
+ADMIN_TOKEN = "the admin's token"
+"""What `admin.token` has to be for `api`."""
 
 
 @dataclass
@@ -43,6 +47,31 @@ class GatewayProcess:
         """Status and reason of a refusal."""
         status, _, body = self.ask(path, token, method)
         return status, json.loads(body)["reason"]
+
+    def figure(self, name: str, **labels: str) -> float:
+        """One sample of the metrics; 0 when it is not there."""
+        families = text_string_to_metric_families(self.admin("/metrics")[1])
+        samples = (sample for family in families for sample in family.samples)
+        return next((sample.value for sample in samples if (sample.name, sample.labels) == (name, labels)), 0.0)
+
+    def api(self, method: str, path: str, members: Mapping[str, Any] | None = None) -> tuple[int, Any]:
+        """Status and JSON of an operator's request, made with the token that is `ADMIN_TOKEN` here."""
+        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+        data = None if members is None else json.dumps(members).encode()
+        address = f"http://127.0.0.1:{self.admin_port}/api{path}"
+        status, _, body = fetch(urllib.request.Request(address, data, headers, method=method))
+        return status, json.loads(body) if body else None
+
+    def revoke(self, **members: Any) -> dict[str, Any]:
+        """Make a revocation for the issuer `corp`, and return its entry."""
+        status, entry = self.api("POST", "/revocations", {"issuer": "corp", **members})
+        assert status == 201, entry
+        revocation: dict[str, Any] = entry
+        return revocation
+
+    def revocations(self) -> dict[str, bool]:
+        """Those that hold here, by id, and whether the others have been told."""
+        return {entry["id"]: entry["delivered"] for entry in self.api("GET", "/revocations")[1]["revocations"]}
 
     def admin(self, path: str) -> tuple[int, str]:
         """Status and body of the admin listener."""
@@ -75,8 +104,8 @@ def fetch(request: urllib.request.Request) -> tuple[int, Mapping[str, str], str]
 def serving(folder: Path, port: int, admin_port: int, configuration: Mapping[str, Any]) -> Iterator[GatewayProcess]:
     """Start the gateway, wait until it listens, and end it with SIGTERM, which has to give exit status 0."""
     file = folder / f"gateway-{port}.yaml"
-    addresses = {"listen": f"127.0.0.1:{port}", "admin": {"listen": f"127.0.0.1:{admin_port}"}}
-    file.write_text(json.dumps({**addresses, **configuration}))  # JSON is YAML
+    admin = {"listen": f"127.0.0.1:{admin_port}", **configuration.get("admin", {})}
+    file.write_text(json.dumps({**configuration, "listen": f"127.0.0.1:{port}", "admin": admin}))  # JSON is YAML
     log_path = folder / f"gateway-{port}.log"
     with log_path.open("wb") as log:
         command = [sys.executable, "-m", "gateway", "serve", "-c", str(file)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway import errors
 from gateway.access import rules
@@ -14,7 +14,8 @@ from gateway.access.revocation import DenyList
 from gateway.access.rules import Permit, Rules
 from gateway.access.verification import Verified, Verifier
 from gateway.errors import GatewayError
-from gateway.http.message import Request
+from gateway.http.message import Fields, Request
+from gateway.oauth.tokens import Credential, Token
 from gateway.record import RequestRecord
 
 
@@ -34,6 +35,28 @@ class Policy:
     is_enforced: bool = True
     notes_fingerprint: bool = False
     introspects: bool = False
+    asked: object = field(init=False)
+    """What a verification depends on besides the token: routes for which it is equal share them."""
+
+    def __post_init__(self) -> None:
+        # On a public route no token is looked at, so nothing is found there for one either.
+        asked = None if self.is_public else (self.verifier, self.introspects, self.rules.issuers)
+        object.__setattr__(self, "asked", asked)
+
+    def recall(self, fields: Fields, record: RequestRecord) -> Permit | None:
+        """The permit that the same fields were given here before, where nothing has changed since; else `decide`.
+
+        For this the verification must stand, the deny list be the same, and the verdict not depend on the path.
+        """
+        verified: Verified | None = fields.kept.get(self.asked)
+        if verified is None or self.rules.uses_parameters or not self.deny_list.passes(verified.cleared):
+            return None
+        permit = verified.permits.get(self.rules.meaning)
+        if permit is None or not self.verifier.stands(verified):
+            return None
+        self._remember(verified.token, record)
+        record.token = verified.token
+        return permit
 
     async def decide(self, request: Request, parameters: Parameters, record: RequestRecord) -> Permit:
         """A `Permit`, or the `GatewayError` of the first check that fails. In shadow mode always a `Permit`."""
@@ -41,29 +64,40 @@ class Policy:
             if self.is_public:
                 record.note("public", True, "the route is public: no token is looked at")
                 return rules.permit_anonymous()
-            credential = find_credential(request.fields)
-            if credential is None:
-                return self._without_credential(record)
-            record.note("credential", True, f"one {credential.scheme} token")
-            if self.notes_fingerprint:
-                record.token_id = hashlib.sha256(credential.value).hexdigest()[:16]
-            verified = await self.verifier.verify(
-                credential, record, introspects=self.introspects, issuers=self.rules.issuers
-            )
-            self._remember(verified, record)
+            credential = None
+            verified = self._recalled(request.fields, record)
+            if verified is None:
+                credential = find_credential(request.fields)
+                if credential is None:
+                    return self._without_credential(record)
+                verified = await self._verified(credential, record)
+            self._remember(verified.token, record)
             verified.cleared = self.deny_list.check(verified.token, verified.cleared)
             record.note("revocation", True, "not revoked")
-            check_binding(credential, verified.token)
+            if credential is not None:
+                check_binding(credential, verified.token)
+                self._keep(verified, request.fields)
             record.token = verified.token
             return self._apply_rules(verified, parameters, record)
         except GatewayError as error:
-            if self.is_enforced:
-                raise
-            record.decision = "would_refuse"
-            record.reason = error.reason.name
-            record.scopes_missing = error.scopes_missing
-            record.note("shadow", False, f"{error.reason.name}: {error.evidence}; enforce is false, so it passes")
-            return rules.permit_in_shadow(record.token)
+            return self._refused(error, record)
+
+    def _recalled(self, fields: Fields, record: RequestRecord) -> Verified | None:
+        """What the same fields were found to hold the last time, unbound, on a route that asks in the same way."""
+        verified: Verified | None = fields.kept.get(self.asked)
+        if verified is None or record.steps is not None or not self.verifier.stands(verified):
+            return None
+        return verified
+
+    def _keep(self, verified: Verified, fields: Fields) -> None:
+        if not self.notes_fingerprint:
+            fields.keep(self.asked, verified)
+
+    async def _verified(self, credential: Credential, record: RequestRecord) -> Verified:
+        record.note("credential", True, f"one {credential.scheme} token")
+        if self.notes_fingerprint:
+            record.token_id = hashlib.sha256(credential.value).hexdigest()[:16]
+        return await self.verifier.verify(credential, record, introspects=self.introspects, issuers=self.rules.issuers)
 
     def _without_credential(self, record: RequestRecord) -> Permit:
         if not self.is_token_optional:
@@ -71,17 +105,28 @@ class Policy:
         record.note("credential", True, "none, and the route's token is optional: anonymous")
         return rules.permit_anonymous()
 
-    def _remember(self, verified: Verified, record: RequestRecord) -> None:
-        token = verified.token
+    def _remember(self, token: Token, record: RequestRecord) -> None:
         record.issuer = token.issuer
         record.subject = token.subject
         record.client_id = token.client_id
 
     def _apply_rules(self, verified: Verified, parameters: Parameters, record: RequestRecord) -> Permit:
-        # One permit for a token on a route: what is rendered from it (identity fields) is then rendered once. Where
-        # the verdict depends on the path too, the rules are checked again and only the permit is shared.
-        known = verified.permits.get(self)
+        # What is rendered from a permit (identity fields) is rendered once for a token and these rules. Where the
+        # verdict depends on the path too, the rules are checked again and only the permit is shared.
+        known = verified.permits.get(self.rules.meaning)
         if known is not None and not self.rules.uses_parameters and record.steps is None:
             return known
         fresh = rules.permit(verified.token, self.rules, parameters, record)
-        return verified.permits.setdefault(self, fresh)
+        if known is not None:
+            return known
+        verified.keep(self.rules.meaning, fresh)
+        return fresh
+
+    def _refused(self, error: GatewayError, record: RequestRecord) -> Permit:
+        if self.is_enforced:
+            raise error
+        record.decision = "would_refuse"
+        record.reason = error.reason.name
+        record.scopes_missing = error.scopes_missing
+        record.note("shadow", False, f"{error.reason.name}: {error.evidence}; enforce is false, so it passes")
+        return rules.permit_in_shadow(record.token)

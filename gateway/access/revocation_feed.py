@@ -56,11 +56,13 @@ class RevocationFeed:
         store: SharedStore,
         *,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._deny_list = deny_list
         self._store = store
         self._clock = clock
+        self._now = monotonic
         self._sleep = sleep
         self._entries, self._endings, self._number_key, self._channel = (
             store.key(f"{{revocations}}{suffix}") for suffix in ("", ":endings", ":number", ":channel")
@@ -110,12 +112,14 @@ class RevocationFeed:
             await self._catch_up()
             self.is_connected = True
             self._tried.set()
+            looked_at = self._now()
             while True:
-                message = await self._next(channel)
-                if message is not None:
-                    self._hear(message)
-                else:
+                message = await self._next(channel, looked_at + _LOOK_EVERY - self._now())
+                is_whole = message is not None and self._hear(message)
+                # By time as well: a stream of messages must not keep us from what it leaves out.
+                if not is_whole or self._now() - looked_at >= _LOOK_EVERY:
                     await self._look()
+                    looked_at = self._now()
 
     @contextlib.asynccontextmanager
     async def _subscribed(self) -> AsyncIterator[Any]:
@@ -127,17 +131,19 @@ class RevocationFeed:
             with contextlib.suppress(Exception):
                 await channel.aclose()
 
-    async def _next(self, channel: Any) -> bytes | None:
-        """The next message, None when none came for a while."""
-        message = await self._store.listen(channel, _LOOK_EVERY)
+    async def _next(self, channel: Any, seconds: float) -> bytes | None:
+        """The next message, None when none comes in that time."""
+        message = await self._store.listen(channel, max(seconds, 0.0))
         return message["data"] if message is not None and message["type"] == "message" else None
 
-    def _hear(self, message: bytes) -> None:
+    def _hear(self, message: bytes) -> bool:
+        """Take a message over. Whether none is missing before it."""
         number, _, data = message.partition(b" ")
         self._take(data)
-        # Any other number means that a message was lost, and the next look finds out.
-        if number.isdigit() and int(number) == self._number + 1:
-            self._number += 1
+        if not number.isdigit() or int(number) > self._number + 1:
+            return False
+        self._number = max(self._number, int(number))
+        return True
 
     async def _look(self) -> None:
         if self._owed:
@@ -190,7 +196,8 @@ class RevocationFeed:
                 if problem.kind == "full":
                     await self._announce(entry)
                 return
-            self._owed.pop(entry.id, None)
+            if self._owed.get(entry.id) is entry:  # else it was withdrawn meanwhile, and that is owed now
+                del self._owed[entry.id]
 
     async def _write(self, entry: Revocation, redis: Any) -> None:
         keys = (self._entries, self._endings, self._number_key, self._channel)

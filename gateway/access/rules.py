@@ -20,11 +20,11 @@ class Permit:
     """Proof that a request may pass on one route, and who is asking: `token` is None for an anonymous caller.
 
     `rendered` is a place for whoever forwards to keep what depends on the permit alone, such as the bytes of the
-    identity header fields: a permit lives as long as its verified token.
+    identity header fields, by what made it: a permit lives as long as its verified token.
     """
 
     token: Token | None
-    rendered: Any = field(default=None, repr=False)
+    rendered: dict[object, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +39,8 @@ class Rules:
     uses_parameters: bool = False
     """Whether the verdict depends on the path besides the token, so that it can't be kept with the token."""
     where: str = ""
+    meaning: object = field(default_factory=object, repr=False)
+    """The same object for rules of several routes that ask for the same: a permit by one is a permit by all."""
 
     @property
     def challenge_scopes(self) -> tuple[str, ...]:

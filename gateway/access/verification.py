@@ -28,6 +28,8 @@ from gateway.record import RequestRecord
 _RETRY_AFTER = 5
 """Seconds a client is asked to wait when an issuer can't be reached (RFC 9110 §10.2.3)."""
 
+_MAX_PERMITS = 16
+
 V = TypeVar("V")
 _ANY: AbstractSet[str] = frozenset()
 
@@ -78,7 +80,7 @@ class Verified:
     """A token that has been verified, for as long as its issuer's keys stay the ones it was verified with.
 
     `keys` is None where the issuer's answer alone speaks for it. `cleared` is the generation of the deny list at which
-    it passed last; `permits` keeps the permit of each route it was allowed on, by the route's policy.
+    it passed last; `permits` keeps the permits of the last rules it was found to meet.
     """
 
     token: Token
@@ -88,6 +90,12 @@ class Verified:
     is_introspected: bool = False
     cleared: int = -1
     permits: dict[object, Permit] = field(default_factory=dict)
+
+    def keep(self, rules: object, permit: Permit) -> None:
+        """Keep a permit. A token is used on few routes, by far most of them with the same rules."""
+        if len(self.permits) >= _MAX_PERMITS:
+            self.permits.clear()
+        self.permits[rules] = permit
 
     def is_current(self, now: float) -> bool:
         """Whether the verification still stands: in time, and no key was withdrawn since."""
@@ -118,6 +126,13 @@ class Verifier:
         self._clock = clock
         self.hits = 0
         self.misses = 0
+
+    def stands(self, verified: Verified) -> bool:
+        """Whether a verification may be used once more."""
+        if not verified.is_current(self._clock()):
+            return False
+        self.hits += 1
+        return True
 
     async def verify(
         self,

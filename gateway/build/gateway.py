@@ -13,7 +13,7 @@ from gateway.backchannel_logout import BackchannelLogout
 from gateway.build.issuers import IssuerBuilder
 from gateway.build.limits import head_limits
 from gateway.build.report import Report
-from gateway.build.resources import covers, protected_resources
+from gateway.build.resources import covers, is_metadata_folder, protected_resources
 from gateway.build.routes import RouteBuilder
 from gateway.build.shared import shared_state
 from gateway.cache.memory import BoundedCache
@@ -118,7 +118,7 @@ class GatewayBuilder:
         # A route of the configuration for these addresses wins, also one for a whole folder of them.
         taken = {(host, path) for pattern in patterns for host in pattern.hosts or ("",) for path in pattern.paths}
         for host in sorted({host for pattern in patterns for host in pattern.hosts or ("",)}):
-            folders = [path for owner, path in taken if owner == host and path.endswith("**")]
+            folders = [path for owner, path in taken if owner == host and is_metadata_folder(path)]
             for resource in resources.values():
                 if (host, resource.path) in taken or any(covers(folder, resource.path) for folder in folders):
                     continue

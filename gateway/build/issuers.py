@@ -20,7 +20,7 @@ from gateway.oauth.client_authentication import (
     TlsClientAuth,
     load_private_key,
 )
-from gateway.oauth.discovery import KnownMetadata
+from gateway.oauth.discovery import KnownEndpoint
 from gateway.oauth.introspection import IntrospectionClient, SignedAnswers
 from gateway.oauth.introspection_answers import AnswerRules, Introspection, SharedAnswers
 from gateway.oauth.jose import Malformed, strict_json
@@ -107,7 +107,7 @@ class IssuerBuilder:
         )
         client_id = block.client_id or ""
         answers = SignedAnswers(rules, client_id, keys) if block.signed_response else None
-        metadata = KnownMetadata(client, issuer.issuer, issuer.metadata)
+        metadata = KnownEndpoint(client, issuer.issuer, issuer.metadata, refresh=issuer.keys.refresh)
         authentication = self._authentication(rules.name, issuer, block)
         return Introspection(
             rules.name,

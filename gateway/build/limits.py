@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.config import Config
 from gateway.http.framing import HeadLimits
-from gateway.http.server import ServerLimits
+from gateway.http.server_limits import ServerLimits
 
 
 def server_limits(config: Config) -> ServerLimits:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from gateway.access.policy import Policy
@@ -25,6 +27,8 @@ from gateway.upstream.inbound import Action
 from gateway.upstream.respond import Respond
 from gateway.upstream.target import Rewriting
 
+T = TypeVar("T")
+
 
 class RouteBuilder:
     """Makes the routes of one gateway."""
@@ -35,6 +39,8 @@ class RouteBuilder:
         self._verifier = verifier
         self._deny_list = deny_list
         self.upstreams = {name: upstream_service(name, upstream) for name, upstream in config.upstreams.items()}
+        # Routes that say the same share what is made of it, and what is kept with it for each token or client.
+        self._shared: dict[object, Any] = {}
         self._vouched = frozenset(name for preset in PRESETS.values() for name in preset) | frozenset(
             name for route in config.routes if isinstance(route.identity, dict) for name in route.identity
         )
@@ -56,7 +62,7 @@ class RouteBuilder:
         policy = Policy(
             self._verifier,
             self._deny_list,
-            compiled_rules(route.require, where),
+            compiled_rules(route.require, where, self._same(route.require.model_dump_json(), object)),
             is_public=route.public,
             is_token_optional=route.token == "optional",
             is_enforced=route.enforce,
@@ -88,19 +94,34 @@ class RouteBuilder:
                 self._canonical(("routes", index, "rewrite"), route.rewrite) if route.rewrite is not None else None,
             ),
             host=_host_header(route.host_header, upstream.authority),
-            request_fields=RequestFields(
-                vouched=self._vouched,
-                keeps_authorization=route.authorization == "keep",
-                removed=route.request_headers.remove,
-                added=route.request_headers.set.items(),
-            ),
-            response_fields=ResponseFields(
-                removed=route.response_headers.remove, added=route.response_headers.set.items()
-            ),
-            identity=Identity(tuple(identity.items())),
+            request_fields=self._request_fields(route),
+            response_fields=self._response_fields(route),
+            identity=self._same(tuple(identity.items()), lambda: Identity(tuple(identity.items()))),
             max_body=max_body,
             timeout=route.timeout,
         )
+
+    def _request_fields(self, route: RouteConfig) -> RequestFields:
+        keeps, headers = route.authorization == "keep", route.request_headers
+        return self._same(
+            ("request", keeps, headers.model_dump_json()),
+            lambda: RequestFields(
+                vouched=self._vouched, keeps_authorization=keeps, removed=headers.remove, added=headers.set.items()
+            ),
+        )
+
+    def _response_fields(self, route: RouteConfig) -> ResponseFields:
+        headers = route.response_headers
+        return self._same(
+            ("response", headers.model_dump_json()),
+            lambda: ResponseFields(removed=headers.remove, added=headers.set.items()),
+        )
+
+    def _same(self, key: object, make: Callable[[], T]) -> T:
+        if key not in self._shared:
+            self._shared[key] = make()
+        shared: T = self._shared[key]
+        return shared
 
     def _canonical(self, path: Path_, template: str) -> str:
         try:

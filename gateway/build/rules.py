@@ -12,8 +12,8 @@ from gateway.config.conditions import Condition, PathParameter
 from gateway.config.routes import Require
 
 
-def compiled_rules(require: Require, where: Callable[..., str]) -> Rules:
-    """The rules of one route. `where` gives the place of a key of the route."""
+def compiled_rules(require: Require, where: Callable[..., str], meaning: object) -> Rules:
+    """The rules of one route. `where` gives the place of a key of the route; `meaning`: see `Rules.meaning`."""
     return Rules(
         issuers=frozenset(require.issuers or ()),
         audience=frozenset(require.audience or ()),
@@ -25,6 +25,7 @@ def compiled_rules(require: Require, where: Callable[..., str]) -> Rules:
         ),
         uses_parameters=any(condition.parameters for condition in require.claims.values()),
         where=where("require"),
+        meaning=meaning,
     )
 
 

@@ -40,19 +40,20 @@ class CircuitBreaker:
         self._failures = 0
         self._pause = pause
         self._opened_at: float | None = None
-        self._is_probing = False
+        self._probe: object | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether an attempt would be refused now."""
-        return self._opened_at is not None and (self._is_probing or self._remaining() > 0)
+        return self._opened_at is not None and (self._probe is not None or self._remaining() > 0)
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """One attempt. Raises `CircuitOpen` instead of making it while the circuit is open."""
         if self.is_open:
             raise CircuitOpen(max(self._remaining(), 0.0))
-        is_probe = self._is_probing = self._opened_at is not None
+        # Each probe is told from others: one that ends after the circuit closed and opened again decides nothing.
+        probe = self._probe = object() if self._opened_at is not None else None
         try:
             yield
         except self._ignoring:
@@ -60,11 +61,11 @@ class CircuitBreaker:
             raise
         except (asyncio.CancelledError, GeneratorExit):
             # Who asked has gone away: that says nothing about the other side.
-            if is_probe:
-                self._is_probing = False
+            if self._probe is probe:
+                self._probe = None
             raise
         except BaseException:
-            self._failed(is_probe)
+            self._failed(probe)
             raise
         self._succeeded()
 
@@ -75,12 +76,12 @@ class CircuitBreaker:
         self._failures = 0
         self._pause = self._shortest
         self._opened_at = None
-        self._is_probing = False
+        self._probe = None
 
-    def _failed(self, is_probe: bool) -> None:
+    def _failed(self, probe: object | None) -> None:
         self._failures += 1
-        if is_probe:
-            self._is_probing = False
+        if probe is not None and self._probe is probe:
+            self._probe = None
             self._pause = min(self._pause * 2, self._longest)
             self._opened_at = self._clock()
         elif self._failures >= self._allowed and self._opened_at is None:

@@ -1,19 +1,23 @@
 """Where a Redis is, as one URL: a single node, a socket, behind Sentinels or a Cluster, with TLS or without.
 
-    redis://[user:password@]host:port/database          rediss:// with TLS
+    redis://[user:password@]host:port/database
     unix://[user:password@]/path?db=0
     redis+sentinel://[user:password@]host:port,host:port/master-name/database
     redis+cluster://[user:password@]host:port,host:port
 
-Query parameters: `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile` (paths), `ssl_check_hostname` (true or false), and for
-Sentinels of their own `sentinel_username`, `sentinel_password`. No message repeats what may be a password.
+Instead of `redis`, `rediss` is with TLS, to Sentinels too. Its query parameters: `ssl_ca_certs`, `ssl_certfile`,
+`ssl_keyfile` (paths), `ssl_check_hostname` (true or false). Credentials are those of the Redis nodes; Sentinels may
+have their own as `sentinel_username` and `sentinel_password`. No message repeats a part of the URL: passwords end up in
+any of them. Opens nothing.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote
 
 Kind = Literal["single", "socket", "sentinel", "cluster"]
 
@@ -26,8 +30,14 @@ _SCHEMES: dict[str, tuple[Kind, bool]] = {
     "redis+cluster": ("cluster", False),
     "rediss+cluster": ("cluster", True),
 }
-_TLS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _PORTS = {"single": 6379, "sentinel": 26379, "cluster": 6379}
+
+_TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_SENTINEL = {"sentinel_username": "username", "sentinel_password": "password"}
+
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%25[A-Za-z0-9_.-]+)?)\]|([A-Za-z0-9_.-]+))(?::([0-9]{1,5}))?")
+# What the IDNA codec takes; it would raise a UnicodeError at the first connection for any other.
+_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +55,27 @@ class RedisAddress:
 
 def parse_address(url: str) -> RedisAddress:
     """Read a URL. Raises ValueError with what is wrong."""
-    scheme, _, rest = url.partition("://")
-    if scheme not in _SCHEMES or not rest:
+    scheme, separator, rest = url.partition("://")
+    if scheme not in _SCHEMES or not separator:
         raise ValueError(f"must begin with one of {', '.join(f'{name}://' for name in _SCHEMES)}")
+    if "#" in rest:
+        raise ValueError("has a #, which is written %23")
     kind, has_tls = _SCHEMES[scheme]
-    # urlsplit reads no list of hosts, so it gets only the rest of the address.
-    authority, slash, tail = rest.partition("/")
-    parts = urlsplit(f"//x/{tail}" if slash else f"//x{tail}")
-    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    # By hand, for urlsplit reads no list of hosts.
+    rest, _, parameters = rest.partition("?")
+    authority, _, path = rest.partition("/")
     userinfo, _, hosts = authority.rpartition("@")
+    query = _query(parameters, _accepted(kind, has_tls))
     tls = _tls(query) if has_tls else {}
     options = {**_credentials(userinfo), **tls}
-    sentinel_options = tls
-    if kind == "sentinel":
-        names = {"sentinel_username": "username", "sentinel_password": "password"}
-        sentinel_options = {**tls, **{key: query.pop(name) for name, key in names.items() if name in query}}
-    segments = [unquote(segment) for segment in parts.path.split("/")[1:] if segment]
-    address = _address(kind, hosts, "/" + unquote(parts.path.lstrip("/")), segments, query)
-    if query:
-        raise ValueError(f"has a query parameter that is not known: {min(query)}")
-    return RedisAddress(*address, options, sentinel_options)
+    if kind == "socket":
+        return RedisAddress(kind, path=_socket(hosts, path), database=_database(query.get("db", "0")), options=options)
+    found = tuple(_host(host, _PORTS[kind]) for host in hosts.split(","))
+    if kind == "single" and len(found) > 1:
+        raise ValueError("names several hosts: redis+sentinel:// or redis+cluster:// is for these")
+    master, database = _path(kind, path)
+    sentinel = {key: query[name] for name, key in _SENTINEL.items() if name in query}
+    return RedisAddress(kind, found, "", database, master, options, {**tls, **sentinel})
 
 
 def check_address(url: str) -> None:
@@ -72,53 +83,88 @@ def check_address(url: str) -> None:
     parse_address(url)
 
 
-def _address(
-    kind: Kind, hosts: str, path: str, segments: list[str], query: dict[str, str]
-) -> tuple[Kind, tuple[tuple[str, int], ...], str, int, str]:
-    if kind == "socket":
-        if hosts or path == "/":
-            raise ValueError("needs the path of a socket: unix:///run/redis.sock")
-        return kind, (), path, _database(query.pop("db", "0")), ""
-    found = tuple(_host(host, _PORTS[kind]) for host in hosts.split(","))
-    if kind == "single" and len(found) > 1:
-        raise ValueError("names several hosts: redis+sentinel:// or redis+cluster:// is for these")
-    master = segments.pop(0) if kind == "sentinel" and segments else ""
-    if kind == "sentinel" and not master:
-        raise ValueError("needs the name of the master: redis+sentinel://host:26379/master-name/0")
-    if len(segments) > 1:
-        raise ValueError("has more path than a database")
-    database = _database(segments[0] if segments else "0")
-    if kind == "cluster" and database:
-        raise ValueError("a cluster has database 0 alone")
-    return kind, found, "", database, master
+def _accepted(kind: Kind, has_tls: bool) -> list[str]:
+    return [
+        *(("db",) if kind == "socket" else ()),
+        *((*_TLS_FILES, "ssl_check_hostname") if has_tls else ()),
+        *(_SENTINEL if kind == "sentinel" else ()),
+    ]
 
 
-def _host(text: str, default: int) -> tuple[str, int]:
-    try:
-        parts = urlsplit(f"//{text}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("has a host or port that is none") from None
-    if not host or parts.path or port == 0:
-        raise ValueError("has a host or port that is none")
-    return host, port or default
+def _query(text: str, accepted: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in text.split("&") if text else ():
+        name, _, value = pair.partition("=")
+        if name not in accepted:
+            raise ValueError(f"takes no query parameters but: {', '.join(accepted) or 'none'}")
+        if name in found or not value:
+            raise ValueError(f"has {name} twice or without a value")
+        # A plus is a plus: passwords have some, and these are no form fields.
+        found[name] = _decoded(value)
+    return found
 
 
-def _database(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise ValueError("has a database that is no number")
-    return int(text)
+def _tls(query: dict[str, str]) -> dict[str, Any]:
+    checks = query.get("ssl_check_hostname", "true")
+    if checks not in ("true", "false"):
+        raise ValueError("ssl_check_hostname must be true or false")
+    if "ssl_keyfile" in query and "ssl_certfile" not in query:
+        raise ValueError("ssl_keyfile needs ssl_certfile")
+    files = {name: query[name] for name in _TLS_FILES if name in query}
+    return {"ssl": True, **files, "ssl_check_hostname": checks == "true"}
 
 
 def _credentials(userinfo: str) -> dict[str, Any]:
     user, _, password = userinfo.partition(":")
-    named = {"username": unquote(user), "password": unquote(password)}
+    named = {"username": _decoded(user), "password": _decoded(password)}
     return {key: value for key, value in named.items() if value}
 
 
-def _tls(query: dict[str, str]) -> dict[str, Any]:
-    options: dict[str, Any] = {"ssl": True, **{name: query.pop(name) for name in _TLS if name in query}}
-    checks = query.pop("ssl_check_hostname", "true")
-    if checks not in ("true", "false"):
-        raise ValueError("ssl_check_hostname must be true or false")
-    return {**options, "ssl_check_hostname": checks == "true"}
+def _socket(hosts: str, path: str) -> str:
+    if hosts or not path:
+        raise ValueError("needs the path of a socket: unix:///run/redis.sock")
+    return "/" + _decoded(path)
+
+
+def _host(text: str, default: int) -> tuple[str, int]:
+    found = _HOST.fullmatch(text)
+    port = int(found[3] or default) if found else 0
+    if not found or not 0 < port < 2**16 or not (_is_ip_v6(found[1]) if found[1] else _NAME.fullmatch(found[2])):
+        raise ValueError("has a host or port that is none; in a password, / ? # @ and % are percent-encoded")
+    return unquote(found[1] or found[2]), port
+
+
+def _is_ip_v6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(unquote(text))
+    except ValueError:
+        return False
+    return True
+
+
+def _path(kind: Kind, path: str) -> tuple[str, int]:
+    segments = path.removesuffix("/").split("/") if path else []
+    master = _decoded(segments.pop(0)) if kind == "sentinel" and segments else ""
+    if kind == "sentinel" and not master:
+        raise ValueError("needs the name of the master: redis+sentinel://host:26379/master-name/0")
+    if len(segments) > 1:
+        raise ValueError("has more path than a database")
+    database = _database(segments[0]) if segments and segments[0] else 0
+    if kind == "cluster" and database:
+        raise ValueError("a cluster has database 0 alone")
+    return master, database
+
+
+def _database(text: str) -> int:
+    # Nine digits stay below what Redis can count, and are more than any has.
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise ValueError("has a database that is no number")
+    return int(text)
+
+
+def _decoded(text: str) -> str:
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        # Its own message holds the bytes.
+        raise ValueError("has a percent-encoding that is no UTF-8") from None

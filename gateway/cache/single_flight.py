@@ -30,12 +30,17 @@ class Flights(Generic[K, V]):
         task = self._tasks.get(key)
         return task is not None and not task.done()
 
-    async def run(self, key: K, make: Callable[[], Coroutine[Any, Any, V]]) -> V:
-        """The result of the call that runs for this key, or of a new one. Raises what it raises, or `Abandoned`."""
+    def begin(self, key: K, make: Callable[[], Coroutine[Any, Any, V]]) -> asyncio.Task[V]:
+        """The call that runs for this key, or a new one. Nobody has to wait for it."""
         task = self._tasks.get(key)
         if task is None or task.done():
             task = self._tasks[key] = asyncio.create_task(make())
             task.add_done_callback(lambda ended: self._ended(key, ended))
+        return task
+
+    async def run(self, key: K, make: Callable[[], Coroutine[Any, Any, V]]) -> V:
+        """The result of the call that runs for this key, or of a new one. Raises what it raises, or `Abandoned`."""
+        task = self.begin(key, make)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -72,6 +77,10 @@ class SingleFlight(Generic[V]):
     def is_running(self) -> bool:
         """Whether a call is under way."""
         return self._flights.is_running(None)
+
+    def begin(self) -> None:
+        """Begin a call, unless one runs, without waiting for it."""
+        self._flights.begin(None, self._call)
 
     async def run(self) -> V:
         """The result of the call that runs, or of a new one. Raises what it raises, or `Abandoned`."""

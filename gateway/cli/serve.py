@@ -9,7 +9,6 @@ import click
 
 from gateway.cli.configuration import config_option, exit_with, load_or_exit
 from gateway.config import ConfigError
-from gateway.http.server import StrictParserMissing
 from gateway.process.worker import run
 
 
@@ -22,9 +21,6 @@ def command(config_path: Path | None) -> None:
         run(config)
     except ConfigError as error:
         exit_with(error)
-    except StrictParserMissing as problem:
-        click.echo(problem, err=True)
-        sys.exit(1)
     except OSError as problem:
         click.echo(f"cannot listen: {problem.strerror or problem}", err=True)
         sys.exit(1)

@@ -40,11 +40,18 @@ class UpstreamTls(ClientTls):
     verify: bool = Field(True, description="check the certificate")
 
 
+def _empty_if_absent(value: object) -> object:
+    # `${ADMIN_TOKEN:-}` is nothing to YAML while the variable is not set.
+    return "" if value is None else value
+
+
 class Admin(Block):
     """The listener for operators: health and metrics."""
 
     listen: Address = Field("127.0.0.1:9090", description="never the traffic port")
-    token: Secret = Field(SecretStr(""), description="bearer token for /api; empty: /api is off")
+    token: Annotated[Secret, BeforeValidator(_empty_if_absent)] = Field(
+        SecretStr(""), description="bearer token for /api; empty: /api is off"
+    )
 
 
 class FailedAuthentication(Block):

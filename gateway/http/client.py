@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.http.connection import BUFFER_SIZE, Connection, Disconnected, ResponseTimeout
+from gateway.http.message import Truncated
 from gateway.http.response_parser import Interim, ResponseInvalid
 from gateway.http.upstream_response import IdleTimeout, UpstreamResponse
 
 __all__ = [
+    "FAILURES",
     "ConnectFailed",
     "ConnectTimeout",
     "Disconnected",
@@ -45,6 +47,17 @@ class ConnectTimeout(Exception):
 class PoolTimeout(Exception):
     """All connections stayed busy for too long."""
 
+
+FAILURES: Final = (
+    ConnectFailed,
+    ConnectTimeout,
+    PoolTimeout,
+    ResponseTimeout,
+    ResponseInvalid,
+    Disconnected,
+    Truncated,
+)
+"""Every way in which there can be no response."""
 
 _Waiter = asyncio.Future[Connection | None]
 

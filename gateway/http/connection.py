@@ -130,7 +130,8 @@ class Connection(asyncio.BufferedProtocol):
             if response.status == 0:
                 self._response_deadline = self._clock() + response_timeout
                 self._limit(self._response_deadline)
-                await response.head()
+                while response.status == 0:
+                    await response.event()
         except BaseException:
             self.abort()
             raise

@@ -81,13 +81,18 @@ class Forwarding:
         """
         if self._trusted and self._trusts_peer(peer):
             return self._proxied(peer, fields, scheme, authority)
-        # Of a stranger nothing but its address and Host counts: the same for all requests of a connection.
+        # Of a stranger nothing but its address and Host counts.
+        known: tuple[str, str, ClientView] | None = fields.kept.get(self) if authority is None else None
+        if known is not None and known[0] == peer and known[1] == scheme:
+            return known[2]
         key = (peer, scheme, authority, *fields.values(b"host"))
         view = self._views.get(key)
         if view is None:
             host = _host(fields, authority)
             view = self._view(scheme, host, host.authority, _chain(peer))
             self._remember(key, view)
+        if authority is None:
+            fields.keep(self, (peer, scheme, view))
         return view
 
     def request_id(self, peer: str, fields: Fields) -> str:

@@ -27,6 +27,22 @@ class HeadLimits:
 
 def check_head(request: Request, limits: HeadLimits) -> None:
     """Refuse a head that is unreadable, too large, or whose framing two readers could take differently."""
+    fields = request.fields
+    # What follows from the fields alone need not be asked twice; the request line is another one each time.
+    if (
+        fields.checked_for is limits
+        and request.version == (1, 1)
+        and len(request.target) <= limits.target
+        and len(request.target) + fields.size <= limits.head
+        and request.method not in REFUSED_METHODS
+    ):
+        return
+    _check_all(request, limits)
+    if request.version == (1, 1):
+        fields.checked_for = limits
+
+
+def _check_all(request: Request, limits: HeadLimits) -> None:
     if request.defect is not None:
         raise request.defect
     if request.version not in _SUPPORTED_VERSIONS:
@@ -36,6 +52,9 @@ def check_head(request: Request, limits: HeadLimits) -> None:
     _check_sizes(request, limits)
     if request.method in REFUSED_METHODS:
         raise GatewayError(errors.NOT_IMPLEMENTED, f"{request.method} is never forwarded")
+    if len(request.fields.values(b"host")) != 1:
+        # RFC 9112 §3.2, for HTTP/1.0 too: which of two an upstream would believe can't be known.
+        raise GatewayError(errors.HOST_INVALID, f"{len(request.fields.values(b'host'))} Host fields")
     if b"transfer-encoding" in request.fields:
         _check_transfer_encoding(request)
     if b"expect" in request.fields:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 from gateway.errors import GatewayError
 
 Field = tuple[bytes, bytes]
 
+_MAX_KEPT: Final = 16
+
 
 class Fields:
-    """The header fields of one message: as sent in `raw`, and looked up by lower-case name."""
+    """The header fields of one message: as sent in `raw`, and looked up by lower-case name.
 
-    __slots__ = ("_values", "raw", "size")
+    The same fields often come again, and a parser may then give the same object. So `kept` is a place for what follows
+    from these fields alone, by the name of whoever keeps it there (`keep`), and `section` are their bytes, while a
+    parser may want to know them by these.
+    """
+
+    __slots__ = ("by_name", "checked_for", "kept", "raw", "section", "size")
 
     def __init__(self, raw: Iterable[Field]) -> None:
         self.raw: tuple[Field, ...] = tuple(raw)
@@ -26,16 +33,27 @@ class Fields:
                 values[lower].append(value)
             else:
                 values[lower] = [value]
-        self._values = values
+        self.by_name = values
+        """All values of a field, in order, by its lower-case name."""
+        self.kept: dict[object, Any] = {}
+        self.section: bytes | None = None
+        self.checked_for: object = None
+        """The limits that these fields have passed all checks for; see `framing.check_head`."""
         self.size = size
         """Bytes of all field lines as they usually stand on the wire: with a colon, a blank and a line end each."""
 
     def values(self, name: bytes) -> Sequence[bytes]:
         """All field lines with this lower-case name, in order; empty when there is none."""
-        return self._values.get(name, ())
+        return self.by_name.get(name, ())
+
+    def keep(self, name: object, value: Any) -> None:
+        """Keep what follows from these fields alone. Few things have room: the last ones."""
+        if len(self.kept) >= _MAX_KEPT:
+            self.kept.clear()
+        self.kept[name] = value
 
     def __contains__(self, name: bytes) -> bool:
-        return name in self._values
+        return name in self.by_name
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -77,7 +95,6 @@ class Request:
         method: str,
         target: str,
         fields: Fields,
-        *,
         body: Body | None = None,
         peer: str = "",
         scheme: str = "http",
@@ -130,7 +147,6 @@ class Response:
         status: int,
         fields: Sequence[Field] = (),
         body: bytes = b"",
-        *,
         reason: bytes | None = None,
         stream: Stream | None = None,
         length: int | None = None,

@@ -23,6 +23,9 @@ Interim = Callable[[int, Sequence[Field]], None]
 
 _REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _KEEP_ALIVE_TIMEOUT = re.compile(rb"(?i)(?:^|[,;\s])timeout\s*=\s*\"?(\d{1,9})")
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"keep-alive"})
+_KINDS: Final[dict[bytes, bytes]] = {}
+_KNOWN_NAMES: Final = 1024
 _H: Final = ord("H")
 _LF: Final = ord("\n")
 
@@ -165,17 +168,9 @@ class ResponseParser:
 
     def on_headers_complete(self) -> None:
         """Called by httptools: checks the head and finds the framing (RFC 9112 §6.3)."""
-        status = self._llhttp.get_status_code()
+        status = self.status = self._llhttp.get_status_code()
         version = self._llhttp.get_http_version()
-        if version not in ("1.1", "1.0"):
-            raise ResponseInvalid("the version is neither 1.0 nor 1.1")
-        if not 100 <= status <= 599:
-            raise ResponseInvalid("the status is not between 100 and 599")
-        if not _REASON.fullmatch(self.reason):
-            raise ResponseInvalid("control characters in the reason phrase")
-        if len(self.fields) > FIELD_COUNT:
-            raise ResponseInvalid("too many fields")
-        self.status = status
+        self._check_head(version)
         if status < 200:
             self._check_interim()
             return
@@ -223,17 +218,41 @@ class ResponseParser:
         if self._interim_count > INTERIM_COUNT:
             raise ResponseInvalid("too many interim responses")
 
+    def _check_head(self, version: str) -> None:
+        if version != "1.1" and version != "1.0":
+            raise ResponseInvalid("the version is neither 1.0 nor 1.1")
+        if not 100 <= self.status <= 599:
+            raise ResponseInvalid("the status is not between 100 and 599")
+        if not _REASON.fullmatch(self.reason):
+            raise ResponseInvalid("control characters in the reason phrase")
+        if len(self.fields) > FIELD_COUNT:
+            raise ResponseInvalid("too many fields")
+
     def _read_framing(self) -> bool:
         """Whether the body is chunked. Repeated, decorated or contradicting lengths llhttp has refused before."""
         chunked = False
         for name, value in self.fields:
-            lower = name.lower()
-            if lower == b"content-length":
+            # One look-up for each field: nearly all of them are spelled as they were the last time.
+            kind = _KINDS.get(name)
+            if kind is None:
+                kind = _kind(name)
+            if kind == b"":
+                continue
+            if kind == b"content-length":
                 self.length = int(value)
-            elif lower == b"transfer-encoding":
+            elif kind == b"transfer-encoding":
                 if chunked or value.strip(b" \t").lower() != b"chunked":
                     raise ResponseInvalid("a transfer coding other than chunked")
                 chunked = True
-            elif lower == b"keep-alive" and (match := _KEEP_ALIVE_TIMEOUT.search(value)):
+            elif match := _KEEP_ALIVE_TIMEOUT.search(value):
                 self.keep_alive = int(match[1])
         return chunked
+
+
+def _kind(name: bytes) -> bytes:
+    """The name of a field of framing in lower case, empty for all others."""
+    lower = name.lower()
+    kind = lower if lower in _FRAMING else b""
+    if len(_KINDS) < _KNOWN_NAMES:
+        _KINDS[name] = kind
+    return kind

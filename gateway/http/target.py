@@ -15,7 +15,7 @@ from gateway.errors import GatewayError
 UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 # Nothing to decode and nothing to refuse: every byte unreserved, sub-delim (but `;`), `:`, `@` or `/`.
-_PLAIN = re.compile(r"(?:/[A-Za-z0-9\-_~!$&'()*+,=:@][A-Za-z0-9\-._~!$&'()*+,=:@]*)*/?")
+_PLAIN = re.compile(r"(?:/[A-Za-z0-9\-_~!$&'()*+,=:@][A-Za-z0-9\-._~!$&'()*+,=:@]*)+/?|/")
 _VISIBLE = re.compile(r"[!-~]*")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)(.*)", re.IGNORECASE)
 _ILLEGAL = re.compile(r'[\x00-\x20"<>^`{|}\[\]\\\x7f-\uffff]')
@@ -46,6 +46,8 @@ def normalise(target: str, method: str) -> Target:
 
     Asterisk-form is accepted for OPTIONS alone (RFC 9112 §3.2.4); its path is `*`, which no route can have.
     """
+    if _PLAIN.fullmatch(target):
+        return Target(target)
     if target == "*" and method == "OPTIONS":
         return Target("*")
     authority = None

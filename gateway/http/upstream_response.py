@@ -5,9 +5,9 @@ It knows the connection it comes from only as something that can be waited for, 
 
 from __future__ import annotations
 
-import asyncio
 from typing import Protocol
 
+from gateway.http.inline_task import Wakeup
 from gateway.http.message import Field, Truncated
 from gateway.http.response_parser import ResponseParser
 
@@ -18,8 +18,6 @@ class IdleTimeout(Truncated):
 
 class Source(Protocol):
     """The connection that a response arrives on."""
-
-    loop: asyncio.AbstractEventLoop
 
     def consumed(self) -> None:
         """What was unread has been taken."""
@@ -64,7 +62,7 @@ class UpstreamResponse:
         self._connection: Source | None = connection
         self._failure: Exception | None = None
         self._pieces: list[bytes] = []
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: Wakeup | None = None
         self.status = 0
         self.body = b""
         self.complete = False
@@ -88,26 +86,27 @@ class UpstreamResponse:
         if self._connection is not None:
             self._connection.abort()
 
-    async def head(self) -> None:
-        """Wait for the head. Raises `ResponseTimeout`, `ResponseInvalid` or `Disconnected`."""
-        while not self.status:
-            if self._failure is not None:
-                raise self._failure
-            await self.progress()
+    def event(self) -> Wakeup:
+        """What to await until something happens, by somebody who ends the connection when the wait is cancelled.
+
+        Raises `ResponseTimeout`, `ResponseInvalid` or `Disconnected` when nothing will.
+        """
+        if self._failure is not None:
+            raise self._failure
+        self._waiter = waiter = Wakeup()
+        return waiter
 
     async def progress(self) -> None:
         """Wait until something happens; a cancelled wait ends the connection."""
         connection = self._connection
         if connection is None:
             return
-        self._waiter = connection.loop.create_future()
+        self._waiter = waiter = Wakeup()
         try:
-            await self._waiter
+            await waiter
         except BaseException:
             connection.abort()
             raise
-        finally:
-            self._waiter = None
 
     @property
     def awaited(self) -> bool:
@@ -116,8 +115,9 @@ class UpstreamResponse:
 
     def wake(self) -> None:
         """Let the waiting task look again."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.wake()
 
     def begin(self, parser: ResponseParser) -> None:
         """The head is there, and perhaps all the rest."""

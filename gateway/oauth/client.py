@@ -25,11 +25,15 @@ _MAX_AGE = re.compile(r"(?:^|[,\s])max-age=([0-9]{1,9})(?:$|[,\s])", re.IGNORECA
 
 
 class IssuerFailure(Exception):
-    """An issuer could not be asked, or its answer can't be used. `kind` is a word for metrics; nothing is quoted."""
+    """An issuer could not be asked, or its answer can't be used. `kind` is a word for metrics; nothing is quoted.
 
-    def __init__(self, kind: str, detail: str) -> None:
+    `status` is that of an answer which is a failure for nothing but its status code.
+    """
+
+    def __init__(self, kind: str, detail: str, *, status: int | None = None) -> None:
         super().__init__(detail)
         self.kind = kind
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class IssuerClient:
         """GET a JSON object; `named_at` is the address of the document that named this one. Raises `IssuerFailure`."""
         reply = await self._exchange("GET", url, named_at, {"Accept": "application/json"})
         if reply.status != 200:
-            raise IssuerFailure("status", f"status {reply.status}")
+            raise IssuerFailure("status", f"status {reply.status}", status=reply.status)
         found = _MAX_AGE.search(reply.cache_control)
         return Document(read_object(reply.body), float(found[1]) if found else None)
 

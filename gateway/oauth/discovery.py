@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from gateway.cache.single_flight import SingleFlight
 from gateway.oauth.client import IssuerClient, IssuerFailure
 
+_NOT_FOUND = 404
+
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
@@ -24,10 +26,19 @@ class Metadata:
     introspection_endpoint: str | None = None
 
 
-class KnownMetadata:
-    """An issuer's metadata, fetched when it is first needed and again when it is older than `refresh` seconds.
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One of an issuer's endpoints. `named_at` is the address of the metadata that names it."""
 
-    While the issuer can't be asked, what it said last goes on; a failure is remembered for `cooldown` seconds.
+    address: str
+    named_at: str
+
+
+class KnownEndpoint:
+    """Where an issuer introspects, as its metadata says: fetched when first needed, and again after `refresh` seconds.
+
+    While the metadata can't be had, what it said last goes on, and nobody waits for a newer answer; a failure is
+    remembered for `cooldown` seconds.
     """
 
     def __init__(
@@ -46,16 +57,25 @@ class KnownMetadata:
         self._refresh = refresh
         self._cooldown = cooldown
         self._clock = clock
-        self._known: Metadata | None = None
+        self._known: Endpoint | None = None
         self._failure: IssuerFailure | None = None
         self._asked_at = float("-inf")
         self._flight = SingleFlight(self._fetch)
 
-    async def get(self) -> Metadata:
-        """The metadata. Raises `IssuerFailure` when it was never had and can't be had now."""
+    @property
+    def is_refreshing(self) -> bool:
+        """Whether the metadata is being fetched."""
+        return self._flight.is_running
+
+    async def get(self) -> Endpoint:
+        """The endpoint. Raises `IssuerFailure` when it was never known and can't be had now."""
         fresh_for = self._cooldown if self._failure is not None else self._refresh
-        if self._clock() - self._asked_at >= fresh_for:
+        is_due = self._clock() - self._asked_at >= fresh_for
+        if is_due and self._known is None:
             await self._flight.run()
+        elif is_due:
+            # Beside the request: an issuer whose metadata hangs may well still introspect.
+            self._flight.begin()
         if self._known is not None:
             return self._known
         raise self._failure or IssuerFailure("unreachable", "the metadata was never fetched")
@@ -66,8 +86,10 @@ class KnownMetadata:
 
     async def _fetch(self) -> None:
         try:
-            self._known = await discover(self._client, self._issuer, self._address)
-            self._failure = None
+            found = await discover(self._client, self._issuer, self._address)
+            if found.introspection_endpoint is None:
+                raise IssuerFailure("metadata", "the metadata has no introspection_endpoint")
+            self._known, self._failure = Endpoint(found.introspection_endpoint, found.address), None
         except IssuerFailure as problem:
             self._failure = problem
         finally:
@@ -88,13 +110,17 @@ def metadata_addresses(issuer: str) -> list[str]:
 
 
 async def discover(client: IssuerClient, issuer: str, address: str | None = None) -> Metadata:
-    """Fetch the metadata from `address`, or from where the standards put it. Raises `IssuerFailure`, the last one."""
-    failure = IssuerFailure("address", "no address to ask")
+    """Fetch the metadata from `address`, or from where the standards put it.
+
+    Raises `IssuerFailure`: the first that is more than nothing at an address where there need not be any.
+    """
+    failure = IssuerFailure("address", "no address to ask", status=_NOT_FOUND)
     for candidate in [address] if address is not None else metadata_addresses(issuer):
         try:
             return await _metadata(client, issuer, candidate)
         except IssuerFailure as problem:
-            failure = problem
+            if failure.status == _NOT_FOUND:
+                failure = problem
             if problem.kind in ("timeout", "unreachable"):
                 raise  # it is the same server at every address
     raise failure

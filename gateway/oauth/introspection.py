@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from gateway.oauth.client import IssuerClient, IssuerFailure, Reply, read_object
 from gateway.oauth.client_authentication import ClientAuthentication
-from gateway.oauth.discovery import KnownMetadata
+from gateway.oauth.discovery import KnownEndpoint
 from gateway.oauth.jwt import TokenRules
 from gateway.oauth.key_source import KeySource
 from gateway.oauth.keys import KeySet
@@ -91,7 +91,7 @@ class IntrospectionClient:
         client: IssuerClient,
         authentication: ClientAuthentication,
         *,
-        metadata: KnownMetadata,
+        metadata: KnownEndpoint,
         endpoint: str | None = None,
         answers: AnswerFormat | None = None,
     ) -> None:
@@ -118,10 +118,8 @@ class IntrospectionClient:
     async def _address(self) -> tuple[str, str | None]:
         if self._endpoint is not None:
             return self._endpoint, None
-        metadata = await self._metadata.get()
-        if metadata.introspection_endpoint is None:
-            raise IssuerFailure("metadata", "the metadata has no introspection_endpoint")
-        return metadata.introspection_endpoint, metadata.address
+        found = await self._metadata.get()
+        return found.address, found.named_at
 
     async def _read(self, reply: Reply) -> Claims | None:
         if reply.status in (401, 403):

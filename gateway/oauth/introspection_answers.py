@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from gateway.cache.circuit import CircuitBreaker, CircuitOpen
@@ -69,8 +70,9 @@ class SharedAnswers:
 
     async def get(self, token: bytes, now: float) -> Answer | None:
         """An answer that this or another gateway was given. Raises `StoreUnavailable`."""
-        for name in self._sealer.names("introspection", *self._asked, token):
-            sealed = await self._store.get(name)
+        names = self._sealer.names("introspection", *self._asked, token)
+        # At once: while secrets are rotated, a slow Redis must not make this two times as long.
+        for name, sealed in zip(names, await asyncio.gather(*map(self._store.get, names)), strict=True):
             data = self._sealer.open(name, sealed, now) if sealed is not None else None
             if data is not None:
                 return _read(data)
@@ -113,6 +115,7 @@ class Introspection:
         # Bounded by itself: a flood of invented tokens must not push the good ones out.
         self._inactive: BoundedCache[bytes, Answer] = BoundedCache(entries=_ENTRIES, weight=_ENTRIES)
         self._flights: Flights[bytes, Answer] = Flights()
+        self._sharing: Flights[bytes, None] = Flights()
         self._slots = asyncio.Semaphore(rules.concurrency)
         self._circuit = CircuitBreaker(ignoring=(RequestRefused,))
         self._told_at = float("-inf")
@@ -134,13 +137,15 @@ class Introspection:
     async def close(self) -> None:
         """End the calls that run, and close the connections."""
         await self._flights.cancel()
+        await self._sharing.cancel()
         await self._client.close()
 
     async def _find(self, token: bytes, digest: bytes) -> Answer:
         answer = await self._recall(token)
         if answer is None:
             answer = await self._ask(token)
-            await self._share(token, answer)
+            # Beside the request, which has waited for a slow Redis once already.
+            self._sharing.begin(digest, partial(self._share, token, answer))
         self._remember(digest, answer)
         return answer
 

@@ -102,7 +102,11 @@ class RequestFields:
 
     def lines(self, fields: Fields) -> bytes:
         """The header lines that go upstream, framing, identity and forwarding fields aside."""
-        return lines(self._passing.of(fields.raw)) + self._added
+        kept: bytes | None = fields.kept.get(self)
+        if kept is None:
+            kept = lines(self._passing.of(fields.raw)) + self._added
+            fields.keep(self, kept)
+        return kept
 
 
 class ResponseFields:

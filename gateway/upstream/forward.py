@@ -6,25 +6,26 @@ Takes a `Permit`: what has not been decided on can't be forwarded.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from gateway import errors
 from gateway.access.rules import Permit
 from gateway.errors import GatewayError
 from gateway.http import client
-from gateway.http.message import Field, Request, Response, Truncated
+from gateway.http.message import Request, Response
+from gateway.http.response_head import BODILESS
+from gateway.http.response_parser import Interim
 from gateway.record import RequestRecord
 from gateway.upstream.fields import RequestFields, ResponseFields
 from gateway.upstream.identity import Identity
 from gateway.upstream.inbound import Inbound
 from gateway.upstream.target import Rewriting
 
-VIA = b"Via: 1.1 oauth-gateway\r\n"
 _BUSY_RETRY_AFTER = 1
 # Methods whose requests announce an empty body too (RFC 9110 §8.6).
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-_BODILESS = frozenset({204, 304})
 
 
 @dataclass(slots=True, eq=False)
@@ -53,70 +54,65 @@ class Forward:
 
     async def __call__(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> Response:
         """Forward one request. Raises `GatewayError` when there is no answer to pass on."""
-        request = inbound.request
+        request, body = inbound.request, inbound.request.body
         record.upstream = self.upstream.name
-        if request.body is not None:
-            request.body.limit(self.max_body)
+        if body is not None:
+            body.limit(self.max_body)
         head = self.head(inbound, permit, record)
         started = self.clock()
-        answer = await self._send(head, request)
-        record.upstream_seconds = self.clock() - started
-        record.upstream_status = answer.status
-        return self._response(answer, request)
-
-    def head(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> bytes:
-        """The request head for the upstream: one canonical request, so no framing of the client's survives."""
-        request = inbound.request
-        if permit.rendered is None:
-            permit.rendered = self.identity.lines(permit)
-        host = self.host if self.host is not None else inbound.client.authority
-        target = self.rewriting(inbound.target, inbound.segments)
-        return b"".join(
-            (
-                f"{request.method} {target} HTTP/1.1\r\nHost: {host}\r\n".encode("latin-1"),
-                self.request_fields.lines(request.fields),
-                permit.rendered,
-                inbound.client.lines,
-                b"X-Request-Id: %b\r\n" % record.request_id.encode("ascii"),
-                VIA,
-                _framing_line(request),
-                b"\r\n",
-            )
-        )
-
-    async def _send(self, head: bytes, request: Request) -> client.UpstreamResponse:
-        body = request.body
         try:
-            return await self.upstream.pool.send(
+            answer = await self.upstream.pool.send(
                 head,
                 method=request.method,
                 body=body,
                 chunked=body is not None and body.length is None,
                 response_timeout=self.timeout,
-                interim=self._interim(request),
+                interim=self._interim(request) if request.interim is not None else None,
             )
-        except client.ConnectFailed as problem:
-            raise GatewayError(errors.UPSTREAM_UNREACHABLE, f"{self.upstream.name}: {problem}") from problem
-        except client.PoolTimeout as problem:
-            evidence = f"{self.upstream.name}: every connection is busy (max_connections)"
-            raise GatewayError(errors.UPSTREAM_UNAVAILABLE, evidence, retry_after=_BUSY_RETRY_AFTER) from problem
-        except (client.ConnectTimeout, client.ResponseTimeout, client.IdleTimeout) as problem:
-            raise GatewayError(errors.UPSTREAM_TIMEOUT, f"{self.upstream.name}: {problem}") from problem
-        except (client.ResponseInvalid, client.Disconnected, Truncated) as problem:
-            raise GatewayError(errors.UPSTREAM_INVALID, f"{self.upstream.name}: {problem}") from problem
+        except client.FAILURES as problem:
+            raise self._failure(problem) from problem
+        record.upstream_seconds = self.clock() - started
+        record.upstream_status = answer.status
+        fields = self.response_fields.of(answer.fields)
+        if answer.complete and request.method != "HEAD" and answer.status not in BODILESS:
+            return Response(answer.status, fields, answer.body, answer.reason)
+        return Response(answer.status, fields, b"", answer.reason, answer, answer.length)
 
-    def _interim(self, request: Request) -> Callable[[int, Sequence[Field]], None] | None:
-        if request.interim is None:
-            return None
-        pass_on, fields = request.interim, self.response_fields
+    def head(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> bytes:
+        """The request head for the upstream: one canonical request, so no framing of the client's survives."""
+        request, view = inbound.request, inbound.client
+        identity = permit.rendered.get(self.identity)
+        if identity is None:
+            identity = permit.rendered[self.identity] = self.identity.lines(permit)
+        host = self.host if self.host is not None else view.authority
+        target = self.rewriting(inbound.target, inbound.segments)
+        return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b%bX-Request-Id: %b\r\nVia: 1.1 oauth-gateway\r\n%b\r\n" % (
+            request.method.encode("ascii"),
+            target.encode("latin-1"),
+            host.encode("ascii"),
+            self.request_fields.lines(request.fields),
+            identity,
+            view.lines,
+            record.request_id.encode("ascii"),
+            _framing_line(request),
+        )
+
+    def _failure(self, problem: Exception) -> GatewayError:
+        """What the client is told when there is no answer (RFC 9110 §15.6)."""
+        name = self.upstream.name
+        if isinstance(problem, client.ConnectFailed):
+            return GatewayError(errors.UPSTREAM_UNREACHABLE, f"{name}: {problem}")
+        if isinstance(problem, client.PoolTimeout):
+            evidence = f"{name}: every connection is busy (max_connections)"
+            return GatewayError(errors.UPSTREAM_UNAVAILABLE, evidence, retry_after=_BUSY_RETRY_AFTER)
+        if isinstance(problem, client.ConnectTimeout | client.ResponseTimeout | client.IdleTimeout):
+            return GatewayError(errors.UPSTREAM_TIMEOUT, f"{name}: {problem}")
+        return GatewayError(errors.UPSTREAM_INVALID, f"{name}: {problem}")
+
+    def _interim(self, request: Request) -> Interim:
+        pass_on, fields = cast("Interim", request.interim), self.response_fields
         # 100 answers an expectation, and that is ours to answer: ours has been sent, or none was asked for.
         return lambda status, received: pass_on(status, fields.of(received)) if status != 100 else None
-
-    def _response(self, answer: client.UpstreamResponse, request: Request) -> Response:
-        fields = self.response_fields.of(answer.fields)
-        if answer.complete and request.method != "HEAD" and answer.status not in _BODILESS:
-            return Response(answer.status, fields, answer.body, reason=answer.reason)
-        return Response(answer.status, fields, reason=answer.reason, stream=answer, length=answer.length)
 
 
 def _framing_line(request: Request) -> bytes:

@@ -25,7 +25,7 @@ OAUTH2_PROXY: Mapping[str, str] = {
 PRESETS: Mapping[str, Mapping[str, str]] = {"x-auth": X_AUTH, "oauth2-proxy": OAUTH2_PROXY, "none": {}}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Identity:
     """Which header field carries which claim, on one route. `$client_id` and `$scopes` are the token's own notions."""
 

@@ -68,6 +68,31 @@ async def test_the_call_goes_on_when_all_who_asked_are_gone() -> None:
     assert await late == 1
 
 
+async def test_a_call_can_begin_without_anybody_who_waits_and_who_comes_later_shares_it() -> None:
+    call = Call()
+    flight = SingleFlight(call)
+    for _ in range(2):
+        flight.begin()
+    late = asyncio.create_task(flight.run())
+    await asyncio.sleep(0)
+    assert call.made == 1
+    call.go_on.set()
+    assert await late == 1
+
+
+async def test_the_failure_of_a_call_that_nobody_waits_for_troubles_nobody() -> None:
+    call = Call()
+    call.failure = LookupError()
+    call.go_on.set()
+    flight = SingleFlight(call)
+    flight.begin()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not running(flight)
+    call.failure = None
+    assert await flight.run() == 2
+
+
 async def test_cancelling_ends_the_call_before_it_returns() -> None:
     flight = SingleFlight(Call())
     await flight.cancel()

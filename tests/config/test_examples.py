@@ -31,11 +31,8 @@ ROOT = Path(__file__).parent.parent.parent
 FILES = sorted([*ROOT.glob("config/*.yaml"), *ROOT.glob("config/issuers/*.yaml")])
 SECRETS = {
     # What has no default, for it is a secret: nothing starts without it.
-    "ZITADEL_CLIENT_ID": "gateway",
-    "ZITADEL_CLIENT_SECRET": "secret",
-    "GATEWAY_SECRET": "secret",
-    "REDIS_SEAL": "s" * 32,
-    "ADMIN_TOKEN": "token",
+    name: "s" * 32
+    for name in ("ADMIN_TOKEN", "GATEWAY_SECRET", "REDIS_SEAL", "ZITADEL_CLIENT_ID", "ZITADEL_CLIENT_SECRET")
 }
 KEY_SOURCES = ("metadata", "jwks_uri", "jwks_file", "jwks", "tls", "introspection")
 

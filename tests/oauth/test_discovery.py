@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.oauth.client import IssuerClient, IssuerFailure
-from gateway.oauth.discovery import KnownMetadata, discover, metadata_addresses
+from gateway.oauth.discovery import KnownEndpoint, discover, metadata_addresses
 from tests.http.origin import until
 from tests.issuer import FakeIssuer, server_tls
 from tests.oauth.test_jwks import keys_of
@@ -89,34 +90,79 @@ async def test_an_issuer_that_had_keys_can_not_have_lost_them() -> None:
         assert known.keys
 
 
-async def test_known_metadata_is_asked_for_when_it_is_old_and_goes_on_while_it_can_not_be_had() -> None:
+@pytest.mark.parametrize(
+    ("metadata", "places", "kind"),
+    [
+        ({"issuer": "https://other.example"}, ["/.well-known/oauth-authorization-server"], "issuer"),
+        ({"issuer": "https://other.example"}, ["/.well-known/openid-configuration"], "issuer"),
+        ({}, ["/nowhere"], "status"),
+    ],
+)
+async def test_the_failure_that_is_told_is_not_that_nothing_was_at_another_place(
+    metadata: dict[str, Any], places: list[str], kind: str
+) -> None:
+    async with FakeIssuer() as issuer, IssuerClient(timeout=1) as client:
+        issuer.metadata, issuer.metadata_at = metadata, set(places)
+        with pytest.raises(IssuerFailure) as failure:
+            await discover(client, issuer.issuer)
+        assert failure.value.kind == kind
+
+
+ELSEWHERE = [{"issuer": "https://other.example"}, {"introspection_endpoint": None}]
+
+
+@pytest.mark.parametrize("metadata", ELSEWHERE)
+async def test_a_known_endpoint_is_looked_for_when_it_is_old_and_goes_on_while_that_fails(
+    metadata: dict[str, Any],
+) -> None:
     now = [0.0]
-    async with FakeIssuer() as issuer, IssuerClient(timeout=0.3) as client:
-        known = KnownMetadata(client, issuer.issuer, refresh=600, cooldown=1, clock=lambda: now[0])
+    async with FakeIssuer() as issuer, IssuerClient(timeout=1) as client:
+        known = KnownEndpoint(client, issuer.issuer, refresh=600, cooldown=1, clock=lambda: now[0])
         first = await known.get()
+        assert first.named_at == f"{issuer.origin}/.well-known/oauth-authorization-server"
         assert await known.get() is first
         assert issuer.requests.total() == 1
-        issuer.metadata = {"issuer": "https://other.example"}
-        now[0] = 600
+        issuer.metadata, now[0] = metadata, 600
         assert await known.get() is first
+        await until(lambda: issuer.requests.total() > 1)
+        await settled(known)
         asked = issuer.requests.total()
         assert await known.get() is first
         assert issuer.requests.total() == asked
-        now[0] = 601
-        issuer.metadata = {"introspection_endpoint": f"{issuer.origin}/other"}
-        assert (await known.get()).introspection_endpoint == f"{issuer.origin}/other"
+        issuer.metadata, now[0] = {"introspection_endpoint": f"{issuer.origin}/other"}, 601
+        assert await known.get() is first
+        await settled(known)
+        assert (await known.get()).address == f"{issuer.origin}/other"
         await known.close()
 
 
-async def test_metadata_that_was_never_had_is_a_failure_for_a_moment() -> None:
+async def settled(known: KnownEndpoint) -> None:
+    """Wait until nothing is being fetched."""
+    await until(lambda: not known.is_refreshing)
+
+
+async def test_nobody_who_knows_an_endpoint_waits_for_metadata_that_hangs() -> None:
     now = [0.0]
-    async with FakeIssuer() as issuer, IssuerClient(timeout=0.3) as client:
-        issuer.metadata = {"issuer": "https://other.example"}
-        known = KnownMetadata(client, issuer.issuer, cooldown=1, clock=lambda: now[0])
+    async with FakeIssuer() as issuer, IssuerClient(timeout=30) as client:
+        known = KnownEndpoint(client, issuer.issuer, refresh=600, clock=lambda: now[0])
+        first = await known.get()
+        issuer.delay, now[0] = 30, 600
+        for _ in range(3):
+            async with asyncio.timeout(5):
+                assert await known.get() is first
+        await until(lambda: issuer.requests.total() == 2)
+        await known.close()
+
+
+@pytest.mark.parametrize("metadata", ELSEWHERE)
+async def test_an_endpoint_that_was_never_known_is_a_failure_for_a_moment(metadata: dict[str, Any]) -> None:
+    now = [0.0]
+    async with FakeIssuer() as issuer, IssuerClient(timeout=1) as client:
+        issuer.metadata = metadata
+        known = KnownEndpoint(client, issuer.issuer, cooldown=1, clock=lambda: now[0])
         for _ in range(2):
             with pytest.raises(IssuerFailure):
                 await known.get()
         assert issuer.requests["/.well-known/oauth-authorization-server"] == 1
-        issuer.metadata = {}
-        now[0] = 1
-        assert (await known.get()).jwks_uri == f"{issuer.origin}/jwks"
+        issuer.metadata, now[0] = {}, 1
+        assert (await known.get()).address == f"{issuer.origin}/introspect"

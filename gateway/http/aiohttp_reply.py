@@ -1,25 +1,17 @@
-"""Writes one `Response` onto a client's connection, byte for byte as decided (RFC 9112 §4, §6, §7.1).
+"""Writes one `Response` by way of aiohttp's connection, byte for byte as decided (RFC 9112 §4, §6, §7.1).
 
 aiohttp's own response would re-encode header fields, add some of its own and split head and body; a gateway passes on
-what the upstream said. Measured beside `aiohttp.web.StreamResponse`: see docs/decisions/0002.
+what the upstream said.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from email.utils import formatdate
-from http import HTTPStatus
 from typing import Protocol
 
 from aiohttp import web
 
-from gateway.http.message import Field, Response, Truncated
-
-_PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
-_BODILESS = frozenset({204, 304})
-
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+from gateway.http.message import Response, Truncated
+from gateway.http.response_head import BODILESS, response_head
 
 
 class Line(Protocol):
@@ -50,7 +42,7 @@ class Reply(web.StreamResponse):
         self._response = response
         self._line = line
         self._http10 = request.version < (1, 1)
-        self._bodiless = request.method == "HEAD" or response.status in _BODILESS
+        self._bodiless = request.method == "HEAD" or response.status in BODILESS
         self._sent = 0
         self._keep_alive = keep_alive and not response.closes and (not self._http10 or self._is_delimited())
 
@@ -103,56 +95,3 @@ class Reply(web.StreamResponse):
             self._line.abort()
         else:
             self._line.end()
-
-
-def response_head(response: Response, *, http10: bool, close: bool, bodiless: bool) -> bytes:
-    """The status line and the fields of a response, with the framing fields that go with them."""
-    status = response.status
-    reason = response.reason if response.reason is not None else _PHRASES.get(status, b"")
-    lines = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
-    has_date = False
-    for name, value in response.fields:
-        lines.append(b"%b: %b\r\n" % (name, value))
-        has_date = has_date or name.lower() == b"date"
-    if not has_date:
-        lines.append(_date_line())
-    lines.append(_framing_line(response, http10=http10, bodiless=bodiless))
-    if close:
-        lines.append(b"Connection: close\r\n")
-    elif http10:
-        lines.append(b"Connection: keep-alive\r\n")
-    lines.append(b"\r\n")
-    return b"".join(lines)
-
-
-def _framing_line(response: Response, *, http10: bool, bodiless: bool) -> bytes:
-    if response.status == 204:
-        return b""  # RFC 9110 §8.6: no Content-Length in a 204.
-    if response.length is not None:
-        return b"Content-Length: %d\r\n" % response.length
-    return b"" if bodiless or http10 else b"Transfer-Encoding: chunked\r\n"
-
-
-def interim_head(status: int, fields: Sequence[Field]) -> bytes:
-    """A 1xx response (RFC 9110 §15.2)."""
-    lines = [b"HTTP/1.1 %d %b\r\n" % (status, _PHRASES.get(status, b""))]
-    lines += [b"%b: %b\r\n" % field for field in fields]
-    return b"".join(lines) + b"\r\n"
-
-
-class _Clock:
-    """The Date line (RFC 9110 §6.6.1), formatted once a second."""
-
-    def __init__(self) -> None:
-        self._second = 0
-        self._line = b""
-
-    def line(self) -> bytes:
-        now = int(time.time())
-        if now != self._second:
-            self._second = now
-            self._line = b"Date: %b\r\n" % formatdate(now, usegmt=True).encode("ascii")
-        return self._line
-
-
-_date_line = _Clock().line

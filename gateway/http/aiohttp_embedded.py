@@ -1,7 +1,7 @@
 """Answers one request that another aiohttp application has read: the gateway below a prefix of a larger service.
 
 That application's server has parsed the request, by its own limits and with aiohttp's defaults; what the gateway's own
-server does before a request exists (`gateway.http.server`) does not happen here.
+server does before a request exists (`gateway.http.aiohttp_server`) does not happen here.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from aiohttp import web
 
 from gateway import errors
 from gateway.errors import GatewayError
+from gateway.http.aiohttp_reply import Line, Reply
+from gateway.http.aiohttp_server import RESET_AT_CLOSE, address_of, read_request
 from gateway.http.message import Fields, Handler, Request
-from gateway.http.reply import Line, Reply
-from gateway.http.server import RESET_AT_CLOSE, address_of, read_request
 
 # What aiohttp's server has unpacked before we see it, unless it was told not to.
 _UNPACKED = frozenset({"gzip", "deflate", "br", "zstd"})

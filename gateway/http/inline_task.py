@@ -1,0 +1,158 @@
+"""Runs a handler without a turn of the event loop between its steps: begun at once, resumed by whoever has what it
+waits for.
+
+asyncio's own `Task` begins in the next turn of the loop and, for each thing it waits for, needs a future and one more
+turn. For a request that is decided from memory and forwarded over an open connection that was about a fifth of all its
+CPU time (docs/decisions/0021). asyncio describes how tasks of another make fit in: "Extending" in its documentation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio.tasks import _enter_task, _leave_task
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Final
+
+# How a future says that it is waited for by `yield from` (asyncio.Future.__await__).
+_BLOCKING: Final = "_asyncio_future_blocking"
+
+
+class InlineTask:
+    """Runs one coroutine after the other. `upon_end` is called when one has ended, with the exception that ended it, if
+    any.
+
+    It does what `asyncio.timeout`, `asyncio.shield` and awaiting of futures need of a task: be the current one, be
+    cancelled, and count that. It can't be awaited, and `asyncio.all_tasks` does not show it.
+    """
+
+    __slots__ = ("_cancels", "_coroutine", "_loop", "_must_cancel", "_upon_end", "_waits_for")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, upon_end: Callable[[BaseException | None], None]) -> None:
+        self._coroutine: Coroutine[Any, Any, None] | None = None
+        self._loop = loop
+        self._upon_end = upon_end
+        self._waits_for: Any = None
+        self._must_cancel = False
+        self._cancels = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a coroutine has begun and not ended."""
+        return self._coroutine is not None
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run it until it waits for something, which may be until its end. No task may be running."""
+        self._coroutine = coroutine
+        self._step()
+
+    def resume(self) -> None:
+        """What it waited for is there: go on, at once unless somebody else's step is being run."""
+        self._waits_for = None
+        if asyncio.current_task(self._loop) is None:
+            self._step()
+        else:
+            self._loop.call_soon(self._step)
+
+    def cancel(self, msg: object = None) -> bool:
+        """As `asyncio.Task.cancel`: the coroutine gets a `CancelledError` where it waits, soon."""
+        if self._coroutine is None:
+            return False
+        self._cancels += 1
+        waits_for = self._waits_for
+        if isinstance(waits_for, Wakeup):
+            waits_for.task = None
+            self._waits_for = None
+            self._must_cancel = True
+            self._loop.call_soon(self._step)
+        elif waits_for is None or not waits_for.cancel():
+            self._must_cancel = True
+        return True
+
+    def cancelling(self) -> int:
+        """As `asyncio.Task.cancelling`."""
+        return self._cancels
+
+    def uncancel(self) -> int:
+        """As `asyncio.Task.uncancel`."""
+        self._cancels = max(0, self._cancels - 1)
+        return self._cancels
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop it runs in."""
+        return self._loop
+
+    def _step(self, ended: asyncio.Future[Any] | None = None) -> None:
+        """Run up to the next wait. Futures call this with themselves; the coroutine then asks them for the result."""
+        # At most one step is ever due: whoever waits for one thing is not told of another.
+        coroutine = self._coroutine
+        assert coroutine is not None
+        self._waits_for = None
+        loop = self._loop
+        _enter_task(loop, self)  # type: ignore[arg-type]
+        try:
+            if self._must_cancel:
+                self._must_cancel = False
+                waits_for = coroutine.throw(asyncio.CancelledError())
+            else:
+                waits_for = coroutine.send(None)
+        except StopIteration:
+            ended_by: BaseException | None = None
+        except BaseException as error:
+            ended_by = error
+        else:
+            self._wait_for(waits_for)
+            return
+        finally:
+            _leave_task(loop, self)  # type: ignore[arg-type]
+        self._coroutine = None
+        self._must_cancel = False
+        self._cancels = 0
+        self._upon_end(ended_by)
+
+    def _wait_for(self, waits_for: Any) -> None:
+        self._waits_for = waits_for
+        if type(waits_for) is Wakeup:
+            waits_for.task = self
+        elif waits_for is None:
+            # A bare yield, as of `asyncio.sleep(0)`: one turn of the loop.
+            self._loop.call_soon(self._step)
+        else:
+            setattr(waits_for, _BLOCKING, False)
+            waits_for.add_done_callback(self._step)
+            if self._must_cancel and waits_for.cancel():
+                self._must_cancel = False
+
+    def __repr__(self) -> str:
+        return f"<InlineTask {'under way' if self.is_running else 'at rest'}>"
+
+
+class Wakeup:
+    """Something to wait for, once, by one task of either make."""
+
+    __slots__ = ("_future", "_is_due", "task")
+
+    def __init__(self) -> None:
+        self.task: InlineTask | None = None
+        """Who waits, if it is a task of ours."""
+        self._future: asyncio.Future[None] | None = None
+        self._is_due = False
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if self._is_due:
+            return
+        task: object = asyncio.current_task()
+        if isinstance(task, InlineTask):
+            yield self
+        else:
+            self._future = asyncio.get_running_loop().create_future()
+            yield from self._future.__await__()
+
+    def wake(self) -> None:
+        """Let the task go on; a second time does nothing."""
+        self._is_due = True
+        task, future = self.task, self._future
+        if task is not None:
+            self.task = None
+            task.resume()
+        elif future is not None and not future.done():
+            future.set_result(None)

@@ -1,0 +1,389 @@
+"""One client's connection: reads a request, lets the handler answer, writes the response, and reads the next one
+(RFC 9112).
+
+What comes behind a request waits unread until that is answered: so requests are answered in order, each decided by its
+own fields, and nothing of a refused one's body is ever taken for a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final, Protocol, cast
+
+from gateway import errors
+from gateway.errors import GatewayError
+from gateway.http.body import UNREAD, ChunkDecoder, LengthDecoder, RequestBody
+from gateway.http.framing import expects_continue
+from gateway.http.inline_task import InlineTask
+from gateway.http.message import Field, Fields, Handler, Request, Response, Truncated
+from gateway.http.request_parser import KnownFields, RequestParser
+from gateway.http.response_head import BODILESS, CONTINUE, interim_head
+from gateway.http.response_writer import ResponseWriter
+from gateway.http.server_limits import ServerLimits
+
+logger = logging.getLogger(__name__)
+
+# How long, and how much of it, the rest of a refused request is read and dropped, so that the client gets to see the
+# refusal and not a reset (RFC 9112 §9.6).
+_LINGER: Final = 2.0
+_LINGER_BYTES: Final = 1024 * 1024
+
+
+class Server(Protocol):
+    """What a connection needs to know of its server."""
+
+    handler: Handler
+    limits: ServerLimits
+    scheme: str
+    is_draining: bool
+    known_fields: KnownFields
+    connections: set[ServerConnection]
+
+
+class ServerConnection(asyncio.Protocol):
+    """The protocol of one client. `_task` answers the request that was read last; `_body` is its body, until whole."""
+
+    __slots__ = (
+        "_body",
+        "_decoder",
+        "_head_since",
+        "_idle_since",
+        "_is_ending",
+        "_is_reading",
+        "_is_reading_paused",
+        "_keep_alive",
+        "_linger_since",
+        "_lingered",
+        "_loop",
+        "_parser",
+        "_served",
+        "_server",
+        "_task",
+        "_transport",
+        "_unread",
+        "_writer",
+        "peer",
+    )
+
+    _transport: asyncio.Transport
+    _writer: ResponseWriter
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._parser = RequestParser(server.limits.head, server.known_fields)
+        self._task = InlineTask(self._loop, self._answered)
+        self._body: RequestBody | None = None
+        self._decoder: LengthDecoder | ChunkDecoder | None = None
+        self._unread = b""
+        self._is_reading = self._is_reading_paused = False
+        self._is_ending = False
+        self._keep_alive = True
+        self._served = 0
+        self._head_since: float | None = None
+        self._idle_since = 0.0
+        self._linger_since: float | None = None
+        self._lingered = 0
+        self.peer = ""
+
+    # --- what the event loop calls -----------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the event loop: a client is there."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._writer = ResponseWriter(self._transport)
+        self.peer = address_of(transport.get_extra_info("peername"))
+        self._head_since = self._loop.time()
+        server = self._server
+        server.connections.add(self)
+        if server.is_draining:
+            # It came through the listener's backlog while that was being closed.
+            self._refuse(GatewayError(errors.DRAINING, "the gateway is shutting down", retry_after=1))
+        elif len(server.connections) > server.limits.connections:
+            self._refuse(GatewayError(errors.OVERLOADED, "limits.connections is reached", retry_after=1))
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the event loop: the client sent something."""
+        if self._is_ending:
+            self._drop(len(data))
+            return
+        if self._unread:
+            data = self._unread + data
+            self._unread = b""
+        self._read(data)
+
+    def eof_received(self) -> bool:
+        """Called by the event loop: the client has ended its side. A request that is not whole never will be."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the event loop: the client is gone, and whoever works for it is told so at once."""
+        self._server.connections.discard(self)
+        self._is_ending = True
+        if self._body is not None:
+            self._body.fail(GatewayError(errors.FRAMING_INVALID, "the client closed inside the body"))
+        self._task.cancel()
+        self._writer.resume()
+
+    def pause_writing(self) -> None:
+        """Called by the event loop when the client reads more slowly than we write."""
+        self._writer.pause(self._loop.time())
+
+    def resume_writing(self) -> None:
+        """Called by the event loop when the client has read on."""
+        self._writer.resume()
+
+    # --- reading -----------------------------------------------------------------------------------------------
+
+    def _read(self, data: bytes) -> None:
+        """Read on, up to the end of what may be read now."""
+        self._is_reading = True
+        while data and not self._is_ending:
+            if self._decoder is not None:
+                data = self._read_body(self._decoder, data)
+            elif not self._task.is_running:
+                data = self._read_head(data)
+            else:
+                self._wait_with(data)
+                break
+        self._is_reading = False
+
+    def _read_head(self, data: bytes) -> bytes:
+        """Read the head of a request and begin to answer it; gives back what stands behind it."""
+        parser = self._parser
+        if self._head_since is None:
+            self._head_since = self._loop.time()
+        try:
+            taken = parser.feed(data)
+        except GatewayError as defect:
+            self._refuse(defect)
+            return b""
+        if not parser.is_complete:
+            return b""
+        self._head_since = None
+        fields, version = parser.fields, parser.version
+        has_body = b"content-length" in fields or b"transfer-encoding" in fields
+        request = Request(
+            parser.method,
+            parser.target,
+            fields,
+            self._begin_body() if has_body else None,
+            self.peer,
+            self._server.scheme,
+            version,
+            # RFC 9110 §15.2: no 1xx to an HTTP/1.0 client.
+            self._write_interim if version == (1, 1) else None,
+        )
+        self._keep_alive = parser.keep_alive
+        parser.begin()
+        self._answer(request)
+        return data[taken:]
+
+    def _begin_body(self) -> RequestBody | None:
+        """The body that follows the head just read (RFC 9112 §6.3)."""
+        fields = self._parser.fields
+        ask = self._ask_for_body if expects_continue(fields, self._parser.version) else None
+        if b"transfer-encoding" in fields:
+            self._body = body = RequestBody(self, None, ask=ask)
+            self._decoder = ChunkDecoder(body)
+            return body
+        length = int(fields.values(b"content-length")[0])
+        if length == 0:
+            return None
+        self._body = body = RequestBody(self, length, ask=ask)
+        self._decoder = LengthDecoder(body, length)
+        return body
+
+    def _read_body(self, decoder: LengthDecoder | ChunkDecoder, data: bytes) -> bytes:
+        """Read on in a body; gives back what stands behind it."""
+        body = cast("RequestBody", self._body)
+        try:
+            taken = decoder.feed(data)
+        except GatewayError as defect:
+            body.fail(defect)
+            self._keep_alive = False
+            self._decoder = None
+            self._is_ending = True  # what follows can't be told apart
+            return b""
+        if body.is_whole:
+            self._decoder = self._body = None
+            self._linger_since = None
+        elif body.unread > UNREAD:
+            self._pause_reading()
+        return data[taken:]
+
+    def _wait_with(self, data: bytes) -> None:
+        """The answer to the request before is still due."""
+        self._unread = data
+        if len(data) > UNREAD:
+            self._pause_reading()
+
+    def _pause_reading(self) -> None:
+        if not self._is_reading_paused:
+            self._is_reading_paused = True
+            self._transport.pause_reading()
+
+    def read_on(self) -> None:
+        """The body's reader has taken what waited for it."""
+        if self._is_reading_paused and not self._transport.is_closing():
+            self._is_reading_paused = False
+            self._transport.resume_reading()
+
+    def _ask_for_body(self) -> None:
+        self._transport.write(CONTINUE)
+
+    # --- answering ---------------------------------------------------------------------------------------------
+
+    def _answer(self, request: Request) -> None:
+        self._served += 1
+        self._task.start(self._exchange(request))
+
+    def _refuse(self, defect: GatewayError) -> None:
+        """Answer what is no request, and close."""
+        self._head_since = None
+        self._keep_alive = False
+        self._is_ending = True
+        self._answer(Request("", "", Fields(()), peer=self.peer, scheme=self._server.scheme, defect=defect))
+
+    async def _exchange(self, request: Request) -> None:
+        try:
+            response = await self._server.handler(request)
+        except Exception:
+            logger.exception("unhandled error in the handler")
+            response = Response(errors.INTERNAL.status, closes=True)
+        is_http10 = request.version == (1, 0)
+        self._keep_alive = self._may_go_on(request, response, is_http10)
+        is_whole = False
+        try:
+            await self._writer.send(response, request.method, is_http10=is_http10, closes=not self._keep_alive)
+            is_whole = True
+        except Truncated:
+            self._break_off(is_delimited=not is_http10 or response.length is not None)
+        finally:
+            if response.stream is not None:
+                response.stream.close()
+            if response.upon_end is not None:
+                response.upon_end(self._writer.sent, is_whole)
+        if request.fields.section is not None and response.status < 400:
+            self._server.known_fields.keep(request.fields)
+
+    def _may_go_on(self, request: Request, response: Response, is_http10: bool) -> bool:
+        """Whether another request may follow on this connection (RFC 9112 §9.3)."""
+        limit = self._server.limits.requests_per_connection
+        if not self._keep_alive or response.closes or request.defect is not None or self._server.is_draining:
+            return False
+        if limit and self._served >= limit:
+            return False
+        if is_http10 and response.length is None and not (request.method == "HEAD" or response.status in BODILESS):
+            return False
+        body = self._body
+        if body is None:
+            return True
+        # A client that was never asked for its body may send it or not: what follows can't be told apart. And a large
+        # one is not worth reading when nobody wants it.
+        return body.is_whole or not (body.is_withheld or (body.length or 0) > _LINGER_BYTES)
+
+    def _write_interim(self, status: int, fields: Sequence[Field]) -> None:
+        self._transport.write(interim_head(status, fields))
+
+    def _answered(self, error: BaseException | None) -> None:
+        """The exchange has ended: go on with what was sent meanwhile, or close."""
+        if error is not None and not isinstance(error, asyncio.CancelledError):
+            # The handler answers its own faults, so this one is ours. Nothing is known of what went out already.
+            logger.error("a connection failed", exc_info=error)
+            self.abort()
+        if self._transport.is_closing():
+            return
+        if not self._keep_alive:
+            self.close()
+            return
+        self._idle_since = self._loop.time()
+        if self._body is not None and not self._body.is_whole:
+            self._body.discard()
+            self._linger_since = self._idle_since
+        if self._is_reading_paused:
+            self.read_on()
+        if self._unread and not self._is_reading:
+            data, self._unread = self._unread, b""
+            self._read(data)
+
+    # --- ending ------------------------------------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being answered."""
+        return not self._task.is_running
+
+    def close(self) -> None:
+        """Close after what has been written is sent. Who is still sending is read for a while, and not listened to."""
+        if self._transport.is_closing():
+            return
+        is_sending = self._is_ending or (self._body is not None and not self._body.is_whole)
+        self._is_ending = True
+        self._linger_since = self._loop.time()
+        if is_sending and self._transport.can_write_eof():
+            self.read_on()
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Cut the connection off, whatever is still to be sent."""
+        self._is_ending = True
+        self._transport.abort()
+
+    def _drop(self, size: int) -> None:
+        self._lingered += size
+        if self._lingered > _LINGER_BYTES:
+            self.abort()
+
+    def _break_off(self, *, is_delimited: bool) -> None:
+        """End a response that was not sent whole, so that nobody can take it for whole (RFC 9112 §8)."""
+        self._keep_alive = False
+        self._is_ending = True
+        if is_delimited:
+            self._transport.close()
+        else:
+            self._writer.reset()
+
+    def end_if_late(self, now: float) -> None:
+        """Called by the server's sweep: end what takes longer than its limit. Times are those of the event loop."""
+        limits = self._server.limits
+        if self._writer.paused_since is not None and now - self._writer.paused_since > limits.request_body:
+            # Who stops reading would hold an upstream connection for ever.
+            self.abort()
+        elif self._linger_since is not None:
+            if now - self._linger_since > _LINGER and self._transport.get_write_buffer_size() == 0:
+                self.abort()
+        elif self._body is not None and self._body.is_waited_for:
+            self._end_silent_body(self._body, now)
+        elif self._task.is_running:
+            pass  # its limits are those of whoever works for it
+        elif self._head_since is None:
+            if now - self._idle_since > limits.idle:
+                self.close()
+        elif now - self._head_since > limits.request_head:
+            self._end_late_head(limits.request_head)
+
+    def _end_silent_body(self, body: RequestBody, now: float) -> None:
+        limit = self._server.limits.request_body
+        if body.waits_since is None:
+            body.waits_since = now
+        elif now - body.waits_since > limit:
+            body.fail(GatewayError(errors.REQUEST_TIMEOUT, f"no byte of the body for {limit:g} s"))
+
+    def _end_late_head(self, limit: float) -> None:
+        if self._parser.has_begun:
+            self._refuse(GatewayError(errors.REQUEST_TIMEOUT, f"no whole head in {limit:g} s"))
+        else:
+            self.close()
+
+    def __repr__(self) -> str:
+        return f"<ServerConnection {'idle' if self.is_idle else 'busy'}, {self._served} served>"
+
+
+def address_of(peername: object) -> str:
+    """The peer's IP address as text; empty for a unix socket."""
+    return str(peername[0]) if isinstance(peername, tuple) and peername else ""

@@ -1,0 +1,50 @@
+"""The documents of this repository as tests read them: their fenced blocks, and the files that configurations name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+
+from tests.issuer import private_key, server_tls
+from tests.world import public_jwks
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+README = ROOT / "README.md"
+
+SECRET = "a secret that is long enough for everything"
+_FILES = re.compile(r"(?:/etc/oauth-gateway|/run/secrets)/([\w.-]+)")
+
+
+def blocks(document: Path, language: str) -> Iterator[tuple[int, str]]:
+    """Line number and text of each fenced block in that language."""
+    text = document.read_text(encoding="utf-8")
+    for found in re.finditer(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        yield text.count("\n", 0, found.start()) + 1, found[1]
+
+
+def secrets_of(text: str) -> dict[str, str]:
+    """A value for each environment variable that a configuration names without a default."""
+    return {name: SECRET for name in re.findall(r"\$\{([A-Z_]+)\}", text)}
+
+
+def with_files(text: str, folder: Path) -> str:
+    """The same configuration with the files it names, each what its ending says."""
+    for name in _FILES.findall(text):
+        _write_file(folder / name)
+    return _FILES.sub(rf"{folder}/\1", text)
+
+
+def _write_file(path: Path) -> None:
+    plain = serialization.NoEncryption()
+    key = private_key("P-256").private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    if path.name == "client.pem" or path.suffix == ".key":
+        path.write_bytes(key)
+    elif path.suffix == ".pem":
+        server_tls(path.parent)
+        path.write_bytes((path.parent / "tls.pem").read_bytes())
+    else:
+        path.write_text(public_jwks() if path.suffix == ".json" else SECRET, encoding="utf-8")
