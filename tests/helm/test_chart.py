@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from gateway.config import load
 from tests.helm.rendering import containers, gateway_container, kinds, one, pod_templates, render
 
 ROUTES = [{"name": "hello", "path": "/hello", "public": True, "respond": {"status": 204}}]
@@ -119,24 +121,28 @@ def test_the_configuration_is_what_was_written_with_the_drain_of_the_mode() -> N
     assert configuration({"config": {"timeouts": {"drain_delay": 0}}})["timeouts"]["drain_delay"] == 0
 
 
-def test_a_reference_stays_a_text_and_a_large_number_a_number() -> None:
-    text = one(
-        render(
+def test_a_reference_stays_a_text_and_a_large_number_a_number(tmp_path: Path) -> None:
+    body = "a: ${A}\n${B}\n"
+    config = {
+        "issuers": {"a": {"issuer": "https://a.example/${T:-x}", "audience": ["${PROJECT:-7}", 'say "${C:-}"']}},
+        "limits": {"request_body": 104857600},
+        "routes": [
             {
-                "config": {
-                    "issuers": {"a": {"issuer": "https://a.example/${T}", "audience": ["${PROJECT:-7}", "x"]}},
-                    "limits": {"request_body": 104857600},
-                    "routes": [{**ROUTES[0], "response_headers": {"set": {"X-A": "${A}", "X-B": 'say "${B}"'}}}],
-                }
+                **ROUTES[0],
+                "respond": {"status": 200, "body": body},
+                "response_headers": {"set": {"X-A": "${A:-true}", "X-B": "<${B:-1}&>"}},
             }
-        ),
-        "ConfigMap",
-    )["data"]["gateway.yaml"]
-    assert '- "${PROJECT:-7}"\n' in text
-    assert 'X-A: "${A}"\n' in text
-    assert "request_body: 104857600\n" in text
-    assert yaml.safe_load(text)["routes"][0]["response_headers"]["set"]["X-B"] == 'say "${B}"'
-    assert yaml.safe_load(text)["issuers"]["a"]["issuer"] == "https://a.example/${T}"
+        ],
+    }
+    assert configuration({"config": config}).items() >= config.items()
+    file = tmp_path / "gateway.yaml"
+    file.write_text(one(render({"config": config}), "ConfigMap")["data"]["gateway.yaml"])
+    read = load(file, {"A": "one", "B": "two"})
+    assert read.issuers["a"].audience == ("7", 'say ""')
+    assert read.limits.request_body == 104857600
+    assert read.routes[0].response_headers.set == {"X-A": "one", "X-B": "<two&>"}
+    assert read.routes[0].respond is not None
+    assert read.routes[0].respond.body == "a: one\ntwo\n"
 
 
 FILE = "# mine\nlisten: 127.0.0.1:1\nworkers: ${WORKERS:-1}\nroutes: [{path: /x, public: true, respond: {}}]\n"

@@ -38,14 +38,16 @@
 {{- end }}
 
 {{/*
-The text of gateway.yaml. What is a reference and nothing else is put into quotes, for the gateway reads one without
-quotes like YAML: a project id of digits would become a number.
+The text of gateway.yaml. A text that begins with a reference is put into quotes, for the gateway reads one without quotes
+like YAML: a project id of digits would become a number. The mark makes toYaml quote it, and goes again.
 */}}
 {{- define "oauth-gateway.text" -}}
 {{- if .Values.configFile -}}
 {{ .Values.configFile }}
 {{- else -}}
-{{ regexReplaceAll "(?m)^(\\s*(?:- )*(?:[^\\n$]*?: )?)(\\$\\{[^\\n\"\\\\]*)$" (include "oauth-gateway.inline" .) "${1}\"${2}\"" }}
+{{- $json := fromYaml (include "oauth-gateway.inline" .) | toJson -}}
+{{- $marked := regexReplaceAll "([\\[:,])\"\\$\\{" $json "${1}\"@@reference@@$${" -}}
+{{ fromJson $marked | toYaml | replace "@@reference@@" "" }}
 {{- end -}}
 {{- end }}
 
