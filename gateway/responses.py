@@ -47,8 +47,9 @@ def refuse(
         fields.append((b"WWW-Authenticate", _challenge(reason, style, scopes, resource_metadata)))
     if reason.status == 405:
         fields.append((b"Allow", ", ".join(error.allow).encode("ascii")))
-    if reason.status == 503:
+    if reason.status in (429, 503):
         fields.append((b"Retry-After", b"%d" % (error.retry_after or 1)))
+    fields += error.fields
     return Response(reason.status, fields, body, closes=reason.closes)
 
 

@@ -45,7 +45,7 @@ class GatewayBuilder:
             cache=_tokens(),
             introspected=_tokens(),
         )
-        self._routes = RouteBuilder(config, self._report, self._verifier, self._shared.deny_list)
+        self._routes = RouteBuilder(config, self._report, self._verifier, self._shared)
 
     def gateway(self) -> Gateway:
         """The gateway. Raises `ConfigError` with every problem."""

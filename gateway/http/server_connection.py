@@ -254,10 +254,14 @@ class ServerConnection(asyncio.Protocol):
             logger.exception("unhandled error in the handler")
             response = Response(errors.INTERNAL.status, closes=True)
         is_http10 = request.version == (1, 0)
-        self._keep_alive = self._may_go_on(request, response, is_http10)
+        is_bodiless = request.method == "HEAD" or response.status in BODILESS
+        self._keep_alive = self._may_go_on(request, response, is_undelimited=is_http10 and not is_bodiless)
         is_whole = False
         try:
-            await self._writer.send(response, request.method, is_http10=is_http10, closes=not self._keep_alive)
+            self._writer.send(response, is_bodiless=is_bodiless, is_http10=is_http10, closes=not self._keep_alive)
+            if response.stream is not None and not is_bodiless:
+                is_chunked = response.length is None and not is_http10
+                await self._writer.send_stream(response.stream, is_chunked=is_chunked)
             is_whole = True
         except Truncated:
             self._break_off(is_delimited=not is_http10 or response.length is not None)
@@ -269,14 +273,14 @@ class ServerConnection(asyncio.Protocol):
         if request.fields.section is not None and response.status < 400:
             self._server.known_fields.keep(request.fields)
 
-    def _may_go_on(self, request: Request, response: Response, is_http10: bool) -> bool:
+    def _may_go_on(self, request: Request, response: Response, *, is_undelimited: bool) -> bool:
         """Whether another request may follow on this connection (RFC 9112 §9.3)."""
         limit = self._server.limits.requests_per_connection
         if not self._keep_alive or response.closes or request.defect is not None or self._server.is_draining:
             return False
         if limit and self._served >= limit:
             return False
-        if is_http10 and response.length is None and not (request.method == "HEAD" or response.status in BODILESS):
+        if is_undelimited and response.length is None:
             return False
         body = self._body
         if body is None:
