@@ -120,10 +120,11 @@ class InlineTask:
         ended_by = None  # it holds this frame: together they would wait for the garbage collector
 
     def _wait_for(self, waits_for: Any) -> None:
-        if type(waits_for) is Wakeup and not self._must_cancel:
+        is_wakeup = type(waits_for) is Wakeup
+        if is_wakeup and not self._must_cancel:
             self._waits_for = waits_for
             waits_for.task = self
-        elif getattr(waits_for, _BLOCKING, False) and waits_for.get_loop() is self._loop:
+        elif not is_wakeup and getattr(waits_for, _BLOCKING, False) and waits_for.get_loop() is self._loop:
             self._waits_for = waits_for
             setattr(waits_for, _BLOCKING, False)
             waits_for.add_done_callback(self._step)
