@@ -8,7 +8,19 @@ from collections.abc import Callable, Mapping
 import pytest
 import uvloop
 
-BOTH_LOOPS = {"test_client.py", "test_connection.py", "test_inline_task.py"}
+BOTH_LOOPS = {
+    "test_client.py",
+    "test_connection.py",
+    "test_inline_task.py",
+    "test_response_writer.py",
+    "test_server_connection.py",
+}
+    "test_client.py",
+    "test_connection.py",
+    "test_inline_task.py",
+    "test_response_writer.py",
+    "test_server_connection.py",
+}
 
 
 def pytest_asyncio_loop_factories(
