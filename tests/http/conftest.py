@@ -15,12 +15,6 @@ BOTH_LOOPS = {
     "test_response_writer.py",
     "test_server_connection.py",
 }
-    "test_client.py",
-    "test_connection.py",
-    "test_inline_task.py",
-    "test_response_writer.py",
-    "test_server_connection.py",
-}
 
 
 def pytest_asyncio_loop_factories(
