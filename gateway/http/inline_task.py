@@ -22,11 +22,12 @@ class InlineTask:
     """Runs one coroutine after the other. `upon_end` is called when one has ended, with the exception that ended it, if
     any.
 
-    It does what `asyncio.timeout`, `asyncio.shield` and awaiting of futures need of a task: be the current one, be
-    cancelled, and count that. It can't be awaited, and `asyncio.all_tasks` does not show it.
+    It does what `asyncio.timeout`, `asyncio.TaskGroup`, `asyncio.shield` and awaiting of futures need of a task: be the
+    current one, be cancelled, and count that. It can't be awaited, `asyncio.all_tasks` does not show it, and it has no
+    context of its own: a context variable that one step sets need not be there in the next.
     """
 
-    __slots__ = ("_cancels", "_coroutine", "_loop", "_must_cancel", "_upon_end", "_waits_for")
+    __slots__ = ("__weakref__", "_cancels", "_coroutine", "_loop", "_must_cancel", "_upon_end", "_waits_for")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, upon_end: Callable[[BaseException | None], None]) -> None:
         self._coroutine: Coroutine[Any, Any, None] | None = None
@@ -40,6 +41,10 @@ class InlineTask:
     def is_running(self) -> bool:
         """Whether a coroutine has begun and not ended."""
         return self._coroutine is not None
+
+    def done(self) -> bool:
+        """As `asyncio.Task.done`: nothing runs any more."""
+        return self._coroutine is None
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run it until it waits for something, which may be until its end. No task may be running."""
@@ -110,19 +115,25 @@ class InlineTask:
         self._must_cancel = False
         self._cancels = 0
         self._upon_end(ended_by)
+        if isinstance(ended_by, KeyboardInterrupt | SystemExit):
+            raise ended_by  # these end the loop, as they do in a task of asyncio's
+        ended_by = None  # it holds this frame: together they would wait for the garbage collector
 
     def _wait_for(self, waits_for: Any) -> None:
-        self._waits_for = waits_for
-        if type(waits_for) is Wakeup:
+        is_wakeup = type(waits_for) is Wakeup
+        if is_wakeup and not self._must_cancel:
+            self._waits_for = waits_for
             waits_for.task = self
-        elif waits_for is None:
-            # A bare yield, as of `asyncio.sleep(0)`: one turn of the loop.
-            self._loop.call_soon(self._step)
-        else:
+        elif not is_wakeup and getattr(waits_for, _BLOCKING, False) and waits_for.get_loop() is self._loop:
+            self._waits_for = waits_for
             setattr(waits_for, _BLOCKING, False)
             waits_for.add_done_callback(self._step)
             if self._must_cancel and waits_for.cancel():
                 self._must_cancel = False
+        else:
+            # One turn of the loop: after a bare yield, as of `asyncio.sleep(0)`; for a cancellation that came while it
+            # ran; and a future of another loop says by itself that it can't be waited for here.
+            self._loop.call_soon(self._step)
 
     def __repr__(self) -> str:
         return f"<InlineTask {'under way' if self.is_running else 'at rest'}>"

@@ -113,6 +113,11 @@ class RequestParser:
         self.has_begun = False
         self.is_complete = False
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a request has begun: the empty lines that some clients send behind a body are none."""
+        return self.has_begun and not self._raw.isspace()
+
     def begin(self) -> None:
         """Make ready for the next head."""
         self.has_begun = self.is_complete = False
