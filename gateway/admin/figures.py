@@ -124,7 +124,7 @@ class Figures:
 
     def as_json(self) -> dict[str, Any]:
         """For another process."""
-        return {name: [[labels, row] for labels, row in rows.items()] for name, rows in self._rows.items()}
+        return {name: [[list(labels), row] for labels, row in rows.items()] for name, rows in self._rows.items()}
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Figures:

@@ -14,8 +14,17 @@ from gateway.process.listening import Place
 
 
 @dataclass(frozen=True, slots=True)
+class Inherited:
+    """A `Place` by the numbers of its descriptors."""
+
+    address: str
+    numbers: tuple[int, ...]
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
-    """Everything a worker needs to know. `control` and `places` name inherited descriptors.
+    """Everything a worker needs to know. `control` is an inherited descriptor as well.
 
     The configuration comes as it was when the supervisor read it: a worker that is started again must not be the only
     one with an edited file. `revocations` are those that hold already.
@@ -25,7 +34,7 @@ class Assignment:
     workers: int
     config: Config = field(repr=False)
     control: int
-    places: tuple[tuple[str, tuple[int, ...]], ...]
+    places: tuple[Inherited, ...]
     revocations: tuple[Revocation, ...] = field(default=(), repr=False)
 
     def packed(self) -> bytes:
@@ -34,7 +43,7 @@ class Assignment:
 
     def open_places(self) -> list[Place]:
         """The inherited sockets, as objects of this process."""
-        return [Place(address, tuple(_socket(number) for number in numbers)) for address, numbers in self.places]
+        return [Place(each.address, tuple(map(_socket, each.numbers)), each.inode) for each in self.places]
 
 
 def read(stream: BinaryIO) -> Assignment:
@@ -45,9 +54,11 @@ def read(stream: BinaryIO) -> Assignment:
     return assignment
 
 
-def numbers(places: Sequence[Place]) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """The descriptors of sockets, which keep their numbers in a child."""
-    return tuple((place.address, tuple(each.fileno() for each in place.sockets)) for place in places)
+def inherited(places: Sequence[Place]) -> tuple[Inherited, ...]:
+    """Places as a child finds them: descriptors keep their numbers."""
+    return tuple(
+        Inherited(place.address, tuple(each.fileno() for each in place.sockets), place.inode) for place in places
+    )
 
 
 def _socket(number: int) -> socket.socket:

@@ -70,7 +70,7 @@ class WorkerProcess:
 
     async def start(self, assignment: Assignment, theirs: socket.socket) -> None:
         """Start the process. Raises OSError."""
-        descriptors = [theirs.fileno(), *(number for _, numbers in assignment.places for number in numbers)]
+        descriptors = [theirs.fileno(), *(number for place in assignment.places for number in place.numbers)]
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
                 *_command(),

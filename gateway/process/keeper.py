@@ -145,7 +145,7 @@ class Keeper:
             len(self._slots),
             self._config,
             theirs.fileno(),
-            assignment.numbers(self._places),
+            assignment.inherited(self._places),
             self._hub.revocations(),
         )
         slot.backoff.started()

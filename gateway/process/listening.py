@@ -16,10 +16,15 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.process.syn_filter import drop_new_connections
+
 BACKLOG = 1024
 
 # Where the kernel spreads connections over all that listen on one port. Elsewhere the workers share one socket.
 _SPREADS = sys.platform == "linux"
+
+_UNDER_WAY = 0.1
+"""Seconds for connections that are half open when no new ones are let in."""
 
 ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 
@@ -51,6 +56,18 @@ class Place:
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_ino == self.inode:
                     path.unlink()
+
+
+async def turn_away(places: Sequence[Place]) -> None:
+    """Let no new connection into the queues; those that are there can still be accepted, here and elsewhere.
+
+    It holds for everybody who has the sockets, so it is for the end: whoever runs last calls it before all is closed.
+    """
+    for place in places:
+        place.remove()
+        for each in place.sockets:
+            drop_new_connections(each)
+    await asyncio.sleep(_UNDER_WAY)
 
 
 def bind(addresses: Sequence[str], slots: int = 1) -> list[Place]:

@@ -21,8 +21,8 @@ from gateway.http.server import HttpServer
 from gateway.process import logs, traces
 from gateway.process.listening import Acceptor
 
-_UNDER_WAY = 0.1
-"""Seconds for requests whose bytes are here and have not been read yet, before idle connections are closed."""
+_LAST_LOOK = 0.05
+"""Seconds to read requests whose bytes are here, before connections that look idle are closed."""
 
 
 class Service:
@@ -81,7 +81,7 @@ class Service:
         """Take what waits at these sockets, close them, and finish within `timeouts.drain` (RFC 9112 §9.6)."""
         self.health.draining = True
         await self._acceptor.finish(sockets)
-        await asyncio.sleep(_UNDER_WAY)
+        await asyncio.sleep(_LAST_LOOK)
         self._server.drain()
         await self._server.wait_closed(self._config.timeouts.drain)
 

@@ -63,6 +63,7 @@ class SingleProcess:
         """Drain: not ready, accept for `drain_delay` more, finish what runs within `drain`, close."""
         self._service.health.draining = True
         await asyncio.sleep(self._config.timeouts.drain_delay)
+        await listening.turn_away(self._places)
         await self._service.drain(self._sockets)
         await self.close()
 

@@ -76,7 +76,7 @@ class Supervisor:
         self._readiness.draining = True
         self._keeper.stop_restarting()
         await asyncio.sleep(self._config.timeouts.drain_delay)
-        # The workers hold the last copies then, and take in what waits there before they close them.
+        await listening.turn_away(self._places)
         for place in self._places:
             place.close()
         await self._keeper.drain(self._config.timeouts.drain + _AFTER_DRAIN)

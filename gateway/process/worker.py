@@ -21,7 +21,7 @@ from gateway.admin.operations import GatewayOperations
 from gateway.cache.redis import StoreUnavailable
 from gateway.config import ConfigError
 from gateway.process import assignment as assignments
-from gateway.process import logs
+from gateway.process import listening, logs
 from gateway.process.assignment import Assignment
 from gateway.process.control import Channel, Unanswered
 from gateway.process.loop import event_loop
@@ -94,10 +94,8 @@ class Worker:
 
     async def _drain(self) -> None:
         mine = self._sockets(self._wanted | {self._assignment.slot})
-        for place in self._places:
-            for each in place.sockets:
-                if each not in mine:
-                    each.close()
+        for each in (each for place in self._places for each in place.sockets if each not in mine):
+            each.close()
         await self._service.drain(mine)
 
     def _sockets(self, slots: frozenset[int]) -> list[socket.socket]:
@@ -172,6 +170,7 @@ class Worker:
     async def _stay_supervised(self) -> None:
         await self._channel.wait_closed()
         logger.warning("the supervisor is gone: taking no more connections, finishing what runs")
+        await listening.turn_away(self._places)
 
 
 class _CrewLedger:
