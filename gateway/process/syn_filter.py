@@ -2,7 +2,8 @@
 
 Closing the socket resets what the kernel has connected and nobody has accepted yet; and there is no moment at which
 one can know that nothing comes any more. So the kernel is told to drop the segments that begin a connection: then the
-queue can be emptied, and the socket closed. Who was dropped tries again after a second, and is refused or finds another.
+queue can be emptied, and the socket closed. Who was dropped tries again after a second, and is refused, or finds
+somebody else there.
 """
 
 from __future__ import annotations

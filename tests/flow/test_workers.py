@@ -300,13 +300,19 @@ def test_without_their_supervisor_workers_finish_what_runs_and_end(gateway: Crew
     assert gateway.has_ended(10) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [(signal.SIGTERM, False), (signal.SIGINT, False), pytest.param(signal.SIGTERM, True, id="systemd")],
+)
 def test_under_load_a_signal_ends_all_workers_without_a_failed_request(
-    tmp_path: Path, upstream: Upstream, number: signal.Signals
+    tmp_path: Path, upstream: Upstream, number: signal.Signals, to_all: bool
 ) -> None:
     config = configuration(upstream.url, timeouts={"drain_delay": "1s"})
     with crew(tmp_path, config) as gateway, Load(gateway.port) as load:
         load.until(50)
+        # systemd sends the signal to every process of a service.
+        for pid in gateway.pids.values() if to_all else ():
+            os.kill(pid, number)
         gateway.process.send_signal(number)
         until(lambda: gateway.admin("/readyz")[0] == 503, 5)
         assert gateway.ready()["draining"] is True
