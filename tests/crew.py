@@ -7,6 +7,7 @@ import http.client
 import http.server
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -190,6 +191,7 @@ def crew(
     cores: set[int] | None = None,
     command: Sequence[str] = (sys.executable, "-m", "gateway"),
     folder_of_process: Path | None = None,
+    stdout: int | None = None,
 ) -> Iterator[Crew]:
     """Start a gateway and wait until all is ready. A test may end it; else it is ended, and has to end well.
 
@@ -204,8 +206,8 @@ def crew(
         process = subprocess.Popen(
             [*command, "serve", "-c", str(file)],
             cwd=folder_of_process,
-            stdout=log,
-            stderr=subprocess.STDOUT,
+            stdout=log if stdout is None else stdout,
+            stderr=log,
             preexec_fn=None if cores is None else lambda: os.sched_setaffinity(0, cores),
         )
     gateway = Crew(port, admin_port, process, log_path)
@@ -221,6 +223,9 @@ def crew(
         if process.poll() is None:
             process.kill()
             process.wait()
+        # None, unless a test has failed.
+        for pid in (pid for pids in gateway.started.values() for pid in pids if is_alive(pid)):
+            os.kill(pid, signal.SIGKILL)
 
 
 class Load:

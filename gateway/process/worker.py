@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import select
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -40,6 +43,7 @@ _FIGURES_EVERY = 1.0
 _FIGURES_SHARE = 0.01
 """What telling figures may take of this process's time: with very many routes they are told less often."""
 _LEDGER_TIMEOUT = 1.0
+_AFTER_DRAIN = 5.0
 _AFTER_SUPERVISOR = 0.5
 """Seconds by which the supervisor goes first where everybody was sent the signal, as service managers do."""
 
@@ -57,6 +61,7 @@ class Worker:
 
     async def run(self) -> None:
         """Serve until the end. Raises `ConfigError` when it can't be built."""
+        self._end_when_abandoned(self._assignment.config.timeouts.drain + _AFTER_DRAIN)
         signals = Signals()
         # The supervisor decides what these mean.
         signals.on(signal.SIGHUP, lambda: None)
@@ -102,6 +107,18 @@ class Worker:
 
     def _sockets(self, slots: frozenset[int]) -> list[socket.socket]:
         return list({place.of(slot): None for place in self._places for slot in sorted(slots)})
+
+    def _end_when_abandoned(self, seconds: float) -> None:
+        """End so long after the supervisor, whatever the event loop hangs in: the full pipe of a log, for one."""
+        hung_up = select.poll()
+        hung_up.register(os.dup(self._assignment.control), 0)
+
+        def wait() -> None:
+            hung_up.poll()
+            time.sleep(seconds)
+            os._exit(1)
+
+        threading.Thread(target=wait, daemon=True).start()
 
     # --- what the supervisor asks for --------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -298,6 +299,25 @@ def test_without_their_supervisor_workers_finish_what_runs_and_end(gateway: Crew
     thread.join(30)
     assert answers == [200]
     assert gateway.has_ended(10) == -signal.SIGKILL
+
+
+def test_not_even_workers_that_hang_in_a_log_that_nobody_reads_outlive_their_supervisor(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    config = configuration(upstream.url, timeouts={"drain": "1s"})
+    with crew(tmp_path, config, stdout=writer) as gateway:
+        for connection in gateway.connections_to_all():
+            connection.close()
+        gateway.process.kill()
+        assert gateway.has_ended(30) == -signal.SIGKILL
+    os.close(reader)
+    os.close(writer)
 
 
 @pytest.mark.parametrize(
