@@ -48,6 +48,15 @@ def is_alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def is_worker(pid: int) -> bool:
+    """Whether a process runs that is a worker of this Python's gateway: the system may have given its number away."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return is_alive(pid) and command[0] == sys.executable.encode() and b"gateway.process.worker" in command
+
+
 class Upstream:
     """Answers with the head it was sent, as JSON; below /slow only once `go` is set."""
 
@@ -163,7 +172,7 @@ class Crew(GatewayProcess):
     def has_ended(self, within: float = PATIENCE) -> int:
         """The exit status of the supervisor, once neither it nor any worker runs."""
         status = self.process.wait(timeout=within)
-        until(lambda: not any(is_alive(pid) for pids in self.started.values() for pid in pids), told=lambda: self.log)
+        until(lambda: not any(is_worker(pid) for pids in self.started.values() for pid in pids), told=lambda: self.log)
         return status
 
 
@@ -224,7 +233,7 @@ def crew(
             process.kill()
             process.wait()
         # None, unless a test has failed.
-        for pid in (pid for pids in gateway.started.values() for pid in pids if is_alive(pid)):
+        for pid in (pid for pids in gateway.started.values() for pid in pids if is_worker(pid)):
             os.kill(pid, signal.SIGKILL)
 
 

@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.crew import Crew, Load, Upstream, configuration, crew, is_alive, taken_port, until
+from tests.crew import Crew, Load, Upstream, configuration, crew, is_alive, is_worker, taken_port, until
 from tests.flow.test_backchannel_logout import ADDRESS, logout_token
 from tests.redis_servers import redis_node
 from tests.services import free_port
@@ -104,15 +104,19 @@ def test_a_revocation_holds_at_every_worker_when_its_answer_is_there_and_until_i
 
 def test_a_logout_token_that_one_worker_took_counts_at_all_of_them_and_only_once(gateway: Crew) -> None:
     connections = gateway.connections_to_all()
-    token = mint(iat=int(time.time()) - 5)
-    assert statuses(connections, token) == {200}
-    told = logout_token()
-    answers = [post(gateway, told)]
-    started = time.monotonic()
-    until(lambda: statuses(connections, token) == {401}, 5)
-    assert time.monotonic() - started < 1
-    answers += [post(gateway, told) for _ in range(15)]
-    assert answers == [200] + [400] * 15
+    seconds = []
+    for subject in ("u1", "u2", "u3"):
+        token = mint(iat=int(time.time()) - 5, sub=subject)
+        assert statuses(connections, token) == {200}
+        told = logout_token(sub=subject)
+        answers = [post(gateway, told)]
+        started = time.monotonic()
+        until(lambda token=token: statuses(connections, token) == {401})
+        seconds.append(time.monotonic() - started)
+        answers += [post(gateway, told) for _ in range(10)]
+        assert answers == [200] + [400] * 10
+    # Once the machine may have been busy with something else.
+    assert sorted(seconds)[1] < 1
 
 
 def test_operators_are_answered_by_one_worker_or_by_all(gateway: Crew) -> None:
@@ -142,16 +146,19 @@ def test_a_unix_socket_is_shared_and_its_file_goes_with_the_gateway(tmp_path: Pa
 
 def test_the_connections_that_are_allowed_are_shared_out(tmp_path: Path, upstream: Upstream) -> None:
     with crew(tmp_path, configuration(upstream.url, limits={"connections": 4})) as gateway:
-        open_ones = []
-        for _ in range(30):
+
+        def status_of_another() -> int:
             connection = gateway.connection()
-            connection.request("GET", "/open/x")
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status == 200:
-                open_ones.append(connection)
-        assert len(open_ones) == 4
-        assert gateway.metric("gateway_connections") == 4
+            try:
+                connection.request("GET", "/open/x")
+                return connection.getresponse().status
+            except ConnectionError:
+                return 503  # refused and closed before the request was sent
+
+        for _ in range(4):
+            until(lambda: status_of_another() == 200)
+        assert {status_of_another() for _ in range(20)} == {503}
+        until(lambda: gateway.metric("gateway_connections") == 4)
 
 
 def test_lines_of_the_log_stay_whole_when_all_write_at_once(gateway: Crew) -> None:
@@ -183,7 +190,7 @@ def test_a_killed_worker_is_replaced_and_no_connection_is_refused_meanwhile(gate
     assert load.outcomes["refused"] == load.outcomes["silent"] == 0
     assert gateway.metric("gateway_worker_restarts_total") == 1
     assert gateway.metric("gateway_workers") == 2
-    assert f'"event":"worker 0, process {killed}, ended: signal SIGKILL"' in gateway.log
+    until(lambda: f'"event":"worker 0, process {killed}, ended: signal SIGKILL"' in gateway.log)
     # The new one knows what was revoked before.
     assert statuses(gateway.connections_to_all(), mint(jti="t1")) == {401}
     assert gateway.api("GET", "/api/revocations") == (200, {"revocations": [entry]})
@@ -259,9 +266,9 @@ def test_a_worker_that_is_sent_sigterm_finishes_and_is_replaced(gateway: Crew, u
     for thread in threads:
         thread.join(30)
     assert answers == [200] * 8
-    until(lambda: not is_alive(ended))
+    until(lambda: not is_worker(ended))
     assert set(load.outcomes) == {200}
-    assert f'"event":"worker 1, process {ended}, ended: exit status 0"' in gateway.log
+    until(lambda: f'"event":"worker 1, process {ended}, ended: exit status 0"' in gateway.log)
 
 
 def test_sigusr2_replaces_every_worker_and_no_request_fails(gateway: Crew) -> None:
@@ -272,7 +279,7 @@ def test_sigusr2_replaces_every_worker_and_no_request_fails(gateway: Crew) -> No
         gateway.process.send_signal(signal.SIGUSR2)
         until(lambda: "all workers were replaced" in gateway.log, told=lambda: gateway.log)
         assert gateway.admin("/readyz")[0] == 200
-        until(lambda: not any(map(is_alive, before.values())))
+        until(lambda: not any(map(is_worker, before.values())))
         single.until(20)
         kept.until(20)
     assert set(single.outcomes) == set(kept.outcomes) == {200}
@@ -292,13 +299,13 @@ def test_without_their_supervisor_workers_finish_what_runs_and_end(gateway: Crew
     assert upstream.waiting.acquire(timeout=30)
     gateway.process.kill()
     # The one that has nothing to do ends at once; no more connections are taken.
-    until(lambda: sum(map(is_alive, gateway.pids.values())) == 1, 10)
+    until(lambda: sum(map(is_worker, gateway.pids.values())) == 1)
     with pytest.raises(OSError, match="refused"):
-        until(lambda: gateway.connection().close(), 10)
+        until(lambda: gateway.connection().close())
     upstream.go.set()
     thread.join(30)
     assert answers == [200]
-    assert gateway.has_ended(10) == -signal.SIGKILL
+    assert gateway.has_ended() == -signal.SIGKILL
 
 
 def test_not_even_workers_that_hang_in_a_log_that_nobody_reads_outlive_their_supervisor(
@@ -315,7 +322,7 @@ def test_not_even_workers_that_hang_in_a_log_that_nobody_reads_outlive_their_sup
         for connection in gateway.connections_to_all():
             connection.close()
         gateway.process.kill()
-        assert gateway.has_ended(30) == -signal.SIGKILL
+        assert gateway.has_ended() == -signal.SIGKILL
     os.close(reader)
     os.close(writer)
 
@@ -327,14 +334,14 @@ def test_not_even_workers_that_hang_in_a_log_that_nobody_reads_outlive_their_sup
 def test_under_load_a_signal_ends_all_workers_without_a_failed_request(
     tmp_path: Path, upstream: Upstream, number: signal.Signals, to_all: bool
 ) -> None:
-    config = configuration(upstream.url, timeouts={"drain_delay": "1s"})
+    config = configuration(upstream.url, timeouts={"drain_delay": "3s"})
     with crew(tmp_path, config) as gateway, Load(gateway.port) as load:
         load.until(50)
         # systemd sends the signal to every process of a service.
         for pid in gateway.pids.values() if to_all else ():
             os.kill(pid, number)
         gateway.process.send_signal(number)
-        until(lambda: gateway.admin("/readyz")[0] == 503, 5)
+        until(lambda: gateway.admin("/readyz")[0] == 503)
         assert gateway.ready()["draining"] is True
         load.until(20)  # as long as `drain_delay` lasts
         assert gateway.has_ended() == 0
@@ -351,10 +358,10 @@ def test_a_second_signal_ends_everything_at_once(gateway: Crew, upstream: Upstre
     thread.start()
     assert upstream.waiting.acquire(timeout=30)
     gateway.process.terminate()
-    until(lambda: gateway.admin("/readyz")[0] == 503, 5)
+    until(lambda: gateway.admin("/readyz")[0] == 503)
     assert is_alive(gateway.process.pid)
     gateway.process.terminate()
-    assert gateway.has_ended(10) == 1
+    assert gateway.has_ended() == 1
     thread.join(30)
 
 
@@ -456,7 +463,7 @@ def test_what_another_replica_revoked_is_known_to_a_worker_that_starts_while_red
         config = configuration(upstream.url, redis={"url": node.url})
         with crew(tmp_path / "a", config) as here, crew(tmp_path / "b", config) as there:
             entry = there.api("POST", "/api/revocations", {"issuer": "corp", "jti": "t1"})[1]
-            until(lambda: statuses(here.connections_to_all(), mint(jti="t1")) == {401}, 10)
+            until(lambda: statuses(here.connections_to_all(), mint(jti="t1")) == {401})
             node.kill()
             killed = here.pids[0]
             os.kill(killed, signal.SIGKILL)
@@ -468,7 +475,7 @@ def test_what_another_replica_revoked_is_known_to_a_worker_that_starts_while_red
             assert (made, late["delivered"]) == (201, False)
             assert statuses(here.connections_to_all(), mint(jti="t2")) == {401}
             node.start()
-            until(lambda: statuses(there.connections_to_all(), mint(jti="t2")) == {401}, 20)
+            until(lambda: statuses(there.connections_to_all(), mint(jti="t2")) == {401})
             listed: Callable[[], Any] = lambda: here.api("GET", "/api/revocations")[1]["revocations"]  # noqa: E731
-            until(lambda: all(each["delivered"] for each in listed()), 10)
+            until(lambda: all(each["delivered"] for each in listed()))
             assert len(listed()) == 2
