@@ -153,7 +153,7 @@ def test_a_taken_address_is_named_and_nothing_stays_open(tmp_path: Path, slots: 
     [
         ("192.0.2.1:80", "192.0.2.1:80: Cannot assign requested address"),
         ("no-such-host.invalid:80", "no-such-host.invalid:80: "),
-        ("unix:/nowhere/at/all", "unix:/nowhere/at/all: No such file or directory"),
+        ("unix:/no-such-folder/s", "unix:/no-such-folder/s: No such file or directory"),
     ],
 )
 def test_an_address_that_can_not_be_had_is_named(address: str, problem: str) -> None:
