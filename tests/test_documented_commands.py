@@ -61,7 +61,7 @@ class Shell:
     """
 
     folder: Path
-    worker: Worker
+    worker: SingleProcess
     variables: dict[str, str]
     environ: dict[str, str]
 
