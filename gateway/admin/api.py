@@ -54,10 +54,8 @@ class Api:
 
     async def _revoke(self, request: web.Request) -> web.Response:
         outcome = await self._operations("revoke", strict_json(await request.read()))
-        response = _answer(outcome)
-        if outcome.status == 201:
-            response.headers["Location"] = f"{PREFIX}/revocations/{outcome.members['id']}"
-        return response
+        is_made = outcome.status == 201
+        return _answer(outcome, {"Location": f"{PREFIX}/revocations/{outcome.members['id']}"} if is_made else {})
 
     async def _list(self, _: web.Request) -> web.Response:
         return _answer(await self._operations("revocations", {}))
@@ -73,12 +71,12 @@ class Api:
         return _answer(await self._operations("refresh_keys", members))
 
 
-def _answer(outcome: Outcome) -> web.Response:
+def _answer(outcome: Outcome, fields: Mapping[str, str] | None = None) -> web.Response:
     if outcome.status >= 400:
         return _problem(outcome.status, outcome.members)
     if outcome.status == 204:
         return web.Response(status=204)
-    return web.json_response(outcome.members, status=outcome.status)
+    return web.json_response(outcome.members, status=outcome.status, headers=fields)
 
 
 def _problem(status: int, members: Mapping[str, Any]) -> web.Response:
