@@ -26,6 +26,7 @@ _KEEP_ALIVE_TIMEOUT = re.compile(rb"(?i)(?:^|[,;\s])timeout\s*=\s*\"?(\d{1,9})")
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"keep-alive"})
 _KINDS: Final[dict[bytes, bytes]] = {}
 _KNOWN_NAMES: Final = 1024
+_VERSIONS: Final = {b"HTTP/1.1 ": "1.1", b"HTTP/1.0 ": "1.0"}
 _H: Final = ord("H")
 _LF: Final = ord("\n")
 
@@ -49,6 +50,7 @@ class ResponseParser:
         "_overhead",
         "_spent",
         "_until_close",
+        "_version",
         "begun",
         "complete",
         "fields",
@@ -92,6 +94,7 @@ class ResponseParser:
         self._head_size = 0
         self._overhead = 0
         self._until_close = False
+        self._version = ""
         self.status = 0
         self.reason = b""
         self.fields = []
@@ -109,8 +112,11 @@ class ResponseParser:
             self._feed_body(data)
             return
         # llhttp skips empty lines before the status line and takes RTSP and ICE for HTTP.
-        if not self.begun and data[0] != _H:
-            raise ResponseInvalid("the response does not begin with HTTP/")
+        if not self.begun:
+            if data[0] != _H:
+                raise ResponseInvalid("the response does not begin with HTTP/")
+            # Told here, in all but split status lines, it need not be made a text each time.
+            self._version = _VERSIONS.get(bytes(data[:9]), "")
         room = HEAD_SIZE - self._head_size
         self._head_size += len(data)
         if len(data) <= room:
@@ -169,7 +175,7 @@ class ResponseParser:
     def on_headers_complete(self) -> None:
         """Called by httptools: checks the head and finds the framing (RFC 9112 §6.3)."""
         status = self.status = self._llhttp.get_status_code()
-        version = self._llhttp.get_http_version()
+        version = self._version or self._llhttp.get_http_version()
         self._check_head(version)
         if status < 200:
             self._check_interim()
