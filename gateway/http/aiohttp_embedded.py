@@ -13,7 +13,8 @@ from aiohttp import web
 from gateway import errors
 from gateway.errors import GatewayError
 from gateway.http.aiohttp_reply import Line, Reply
-from gateway.http.aiohttp_server import RESET_AT_CLOSE, address_of, read_request
+from gateway.http.aiohttp_server import RESET_AT_CLOSE, read_request
+from gateway.http.host import address_of
 from gateway.http.message import Fields, Handler, Request
 
 # What aiohttp's server has unpacked before we see it, unless it was told not to.

@@ -24,6 +24,7 @@ from gateway.errors import GatewayError
 from gateway.http.aiohttp_body import AiohttpBody
 from gateway.http.aiohttp_reply import Line, Reply
 from gateway.http.framing import HeadLimits, expects_continue
+from gateway.http.host import address_of
 from gateway.http.message import Field, Fields, Handler, Request, Response
 from gateway.http.response_head import CONTINUE, interim_head, response_head
 from gateway.http.server_limits import ServerLimits
@@ -40,6 +41,13 @@ RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 class StrictParserMissing(Exception):
     """aiohttp has no compiled parser here, and the one in Python reads some heads more leniently."""
+
+
+class AiohttpRequest(Request):
+    """A request whose connection stays aiohttp's."""
+
+    __slots__ = ()
+    may_switch = False
 
 
 class AiohttpServer(web.Server):
@@ -303,7 +311,7 @@ def read_request(base: web.BaseRequest, line: Line, peer: str, scheme: str, sile
         lengths = fields.values(b"content-length")
         ask = partial(line.write_interim, CONTINUE) if expects_continue(fields, version) else None
         body = AiohttpBody(base.content, int(lengths[0]) if lengths else None, silence=silence, ask=ask)
-    return Request(
+    return AiohttpRequest(
         base.method,
         target,
         fields,
@@ -324,11 +332,6 @@ async def _answer(base: web.BaseRequest) -> web.StreamResponse:
     connection = base.protocol
     assert isinstance(connection, Connection)
     return await connection.answer(base)
-
-
-def address_of(peername: object) -> str:
-    """The peer's IP address as text; empty for a unix socket."""
-    return str(peername[0]) if isinstance(peername, tuple) and peername else ""
 
 
 def _defect(problem: BaseException, limits: HeadLimits) -> GatewayError:

@@ -46,6 +46,10 @@ class Peer:
         """What has arrived, or arrives next."""
         return await self._take(self._reader.read(65536))
 
+    async def exactly(self, size: int) -> bytes:
+        """The next bytes, so many of them."""
+        return await self._take(self._reader.readexactly(size))
+
     async def send(self, *parts: bytes, pause: float | None = None) -> None:
         """Send each part, `pause` seconds apart."""
         for part in parts:
