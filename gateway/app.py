@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiohttp import web
 
@@ -19,6 +19,7 @@ from gateway.access.policy import Policy
 from gateway.access.revocation import Revoker
 from gateway.access.revocation_feed import RevocationFeed
 from gateway.access.rules import Permit
+from gateway.access.standing import Standing, Watch
 from gateway.access.verification import TrustedIssuer, Verifier
 from gateway.cache.redis import SharedStore
 from gateway.errors import GatewayError
@@ -29,7 +30,9 @@ from gateway.http.forwarding import ClientView, Forwarding, traceparent
 from gateway.http.framing import HeadLimits, check_head
 from gateway.http.message import Request, Response
 from gateway.http.server_limits import ServerLimits
+from gateway.http.switching import SWITCHING_PROTOCOLS, Switching, Tunnel
 from gateway.http.target import Target, normalise
+from gateway.http.websocket_frames import POLICY_VIOLATION, TRY_AGAIN_LATER
 from gateway.oauth.introspection_answers import Introspection
 from gateway.oauth.resource_metadata import ProtectedResource
 from gateway.record import RequestRecord
@@ -64,6 +67,15 @@ class Route:
     where: str = ""
 
 
+class Counted(Protocol):
+    """What a client sent."""
+
+    @property
+    def received(self) -> int:
+        """Its bytes so far."""
+        ...
+
+
 Admission = tuple[Route, Inbound, Permit]
 """A request that may pass: on which route, as what, by which permit."""
 
@@ -90,6 +102,7 @@ class Gateway:
     on_closed: list[Callable[[RequestRecord], None]] = field(default_factory=list)
     clock: Callable[[], float] = time.perf_counter
     in_flight: int = 0
+    watch: Watch = field(default_factory=Watch)
 
     @property
     def introspections(self) -> list[Introspection]:
@@ -105,6 +118,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Stop what runs in the background and close the idle connections."""
+        await self.watch.close()
         for issuer in self.issuers.values():
             await issuer.keys.close()
         for introspection in self.introspections:
@@ -134,16 +148,40 @@ class Gateway:
                 permit = await route.policy.decide(request, parameters, record)
             self._allowed(record)
             response = await route.action(inbound, permit, record)
+            if response.status == SWITCHING_PROTOCOLS:
+                return self._watched(cast("Switching", response), route, request, parameters, record)
         except GatewayError as error:
             response = self._refuse(error, request, record)
         except asyncio.CancelledError:
-            self._close(record, request, _CLIENT_CLOSED, 0, False)
+            self._close(record, request.body, _CLIENT_CLOSED, 0, False)
             raise
         except Exception:
             logger.exception("request %s failed", record.request_id)
             response = self._refuse(GatewayError(errors.INTERNAL), request, record)
-        response.upon_end = partial(self._close, record, request, response.status)
+        response.upon_end = partial(self._close, record, request.body, response.status)
         return response
+
+    def _watched(
+        self, response: Switching, route: Route, request: Request, parameters: Mapping[str, str], record: RequestRecord
+    ) -> Response:
+        """A WebSocket goes on for as long as the token that opened it holds (RFC 6455 §7.4.1: 1008)."""
+        tunnel = response.tunnel
+        end = partial(self._end_tunnel, tunnel, record)
+        standing = self.watch.begin(route.policy, request.fields, parameters, end)
+        response.upon_end = partial(self._tunnel_ended, standing, tunnel, record)
+        return response
+
+    def _end_tunnel(self, tunnel: Tunnel, record: RequestRecord, error: GatewayError) -> None:
+        record.reason = error.reason.name
+        logger.debug("closing WebSocket %s: %s: %s", record.request_id, error.reason.name, error.evidence)
+        code = TRY_AGAIN_LATER if error.reason.status >= 500 else POLICY_VIOLATION
+        tunnel.end(code, error.reason.name if self.style.expose_reason else "")
+
+    def _tunnel_ended(
+        self, standing: Standing | None, tunnel: Tunnel, record: RequestRecord, sent: int, whole: bool
+    ) -> None:
+        self.watch.finish(standing)
+        self._close(record, tunnel, SWITCHING_PROTOCOLS, sent, whole)
 
     def open_record(self, request: Request) -> RequestRecord:
         """A new record, with what is known before anything has been checked."""
@@ -221,11 +259,11 @@ class Gateway:
             resource_metadata=route.resource.address(record.origin),
         )
 
-    def _close(self, record: RequestRecord, request: Request, status: int, sent: int, whole: bool) -> None:
+    def _close(self, record: RequestRecord, body: Counted | None, status: int, sent: int, whole: bool) -> None:
         self.in_flight -= 1
         record.status = status
         record.bytes_out = sent
-        record.bytes_in = request.body.received if request.body is not None else 0
+        record.bytes_in = body.received if body is not None else 0
         record.seconds = self.clock() - record.started
         for observe in self.on_closed:
             observe(record)
