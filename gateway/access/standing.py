@@ -145,6 +145,9 @@ class Watch:
         except GatewayError as error:
             self._doubt(standing, error, now)
             return
+        except Exception:
+            self._fault(standing)
+            return
         if is_current:
             standing.unknown_since = None
         elif not standing.is_asked and now >= standing.ask_after:
@@ -161,12 +164,16 @@ class Watch:
             except GatewayError as error:
                 self._doubt(standing, error, self._clock())
             except Exception:
-                logger.exception("an open connection can't be checked")
-                self._doubt(standing, GatewayError(errors.INTERNAL), self._clock())
+                self._fault(standing)
             finally:
                 standing.is_asked = False
             # A signature takes 0.1 ms: others get their turn between two of them.
             await self._sleep(0)
+
+    def _fault(self, standing: Standing) -> None:
+        """A defect of ours lets nobody go on unchecked."""
+        logger.exception("an open connection can't be checked")
+        self._doubt(standing, GatewayError(errors.INTERNAL), self._clock())
 
     def _doubt(self, standing: Standing, error: GatewayError, now: float) -> None:
         """It does not hold, or nobody can tell: then it may go on for a while."""

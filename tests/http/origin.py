@@ -166,7 +166,8 @@ class ScriptedOrigin:
 async def pool_to(origin: ScriptedOrigin, **changes: Any) -> AsyncIterator[Pool]:
     """A pool that at its end has no connection left, whatever happened in between."""
     limits: dict[str, Any] = {"connect_timeout": 2, "response_timeout": 2, "idle_timeout": 2, "keep_alive": 30}
-    pool = Pool(Address("127.0.0.1", origin.port), **{**limits, "max_connections": 8, **changes})
+    address = Address("127.0.0.1", origin.port, tls=changes.pop("tls", None))
+    pool = Pool(address, **{**limits, "max_connections": 8, **changes})
     try:
         yield pool
     finally:

@@ -7,8 +7,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from gateway.http.websocket_relay import Relay
 from tests.http.frames import BINARY, CLOSE, CONTINUATION, MASK, PING, PONG, TEXT, Frame, close, frame, frames_in
 from tests.http.origin import ScriptedOrigin, pool_to, until
 from tests.http.websockets import OriginSide, echo, switched, websocket
+from tests.issuer import server_tls
 
 OriginScript = Callable[[OriginSide], Awaitable[None]]
 
@@ -53,11 +56,17 @@ class Setting:
 
 @contextlib.asynccontextmanager
 async def setting(
-    script: OriginScript, *, early: bytes = b"", agreed: tuple[bytes, ...] = (), idle: float = 60.0, **limits: Any
+    script: OriginScript,
+    *,
+    early: bytes = b"",
+    agreed: tuple[bytes, ...] = (),
+    idle: float = 60.0,
+    tls: tuple[ssl.SSLContext, ssl.SSLContext] | tuple[None, None] = (None, None),
+    **limits: Any,
 ) -> AsyncIterator[Setting]:
     async with (
-        ScriptedOrigin(switched(script, *agreed, early=early)) as origin,
-        pool_to(origin, idle_timeout=idle) as pool,
+        ScriptedOrigin(switched(script, *agreed, early=early), tls=tls[0]) as origin,
+        pool_to(origin, idle_timeout=idle, tls=tls[1]) as pool,
     ):
 
         async def handler(request: Request) -> Response:
@@ -72,7 +81,7 @@ async def setting(
             return response
 
         server = HttpServer(handler, ServerLimits(HeadLimits(200, 2000, 20), **limits))
-        listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+        listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0, ssl=tls[0])
         here = Setting(listener.sockets[0].getsockname(), server, pool, origin)
         try:
             yield here
@@ -169,6 +178,55 @@ async def test_a_compressed_frame_passes_where_that_was_agreed_on() -> None:
         await client.send(frame(TEXT, b"\xcaH\x04\x00", rsv=4, mask=MASK))
         echoed = await client.frame()
         assert (echoed.rsv, echoed.payload) == (4, b"\xcaH\x04\x00")
+
+
+@pytest.mark.parametrize("size", [1, 200_000])
+async def test_over_tls_on_both_sides_it_is_the_same(tmp_path: Path, size: int) -> None:
+    tls = server_tls(tmp_path)
+    first, eager = frame(BINARY, b"x" * size), frame(TEXT, b"too eager", mask=MASK)
+    async with (
+        setting(echo, early=first, tls=tls) as here,
+        websocket(here.address, "/ws", early=eager, tls=tls[1]) as client,
+    ):
+        assert (await client.frame()).payload == b"x" * size
+        assert (await client.frame()).payload == b"too eager"
+        large = hashlib.shake_128(b"seed").digest(2**20)
+        sending = asyncio.create_task(client.say(large, BINARY))
+        assert (await client.frame()).payload == large
+        await sending
+        await client.bye(4000)
+        assert [each.code for each in await client.last_frames()] == [4000]
+        await ended(here)
+
+
+@pytest.mark.parametrize("who", ["client", "origin", "neither", "client's frame", "shutdown"])
+async def test_over_tls_the_end_of_one_is_the_end_of_the_other(tmp_path: Path, who: str) -> None:
+    tls = server_tls(tmp_path)
+
+    async def script(origin: OriginSide) -> None:
+        assert (await origin.frame()).payload == b"hello"
+        await origin.send(frame(TEXT, b"hello"))
+        if who != "origin":
+            await origin.until_closed()
+
+    async with setting(script, tls=tls) as here:
+        async with websocket(here.address, "/ws", tls=tls[1]) as client:
+            await client.say(b"hello")
+            assert (await client.frame()).payload == b"hello"
+            if who == "client":
+                client.writer.transport.abort()
+            elif who == "origin":
+                assert (await client.frame()).code == 1011
+            elif who == "neither":
+                here.relays[0].end(1008)
+                assert (await client.frame()).code == 1008
+            elif who == "client's frame":
+                await client.send(frame(TEXT, b"bare"))
+                assert (await client.frame()).code == 1002
+            else:
+                here.server.drain()
+                assert (await client.frame()).code == 1001
+        await ended(here)
 
 
 # --- closing, as it should be ------------------------------------------------------------------------------------

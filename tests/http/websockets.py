@@ -7,6 +7,7 @@ import base64
 import contextlib
 import hashlib
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -149,7 +150,12 @@ class ClientSide:
 
 @contextlib.asynccontextmanager
 async def websocket(
-    address: tuple[str, int], target: str, *headers: str, early: bytes = b"", narrow: bool = False
+    address: tuple[str, int],
+    target: str,
+    *headers: str,
+    early: bytes = b"",
+    narrow: bool = False,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[ClientSide]:
     """Ask for a WebSocket; the answer may be another one. `early` goes right behind the request; `narrow` is for a
     client that reads slowly, and whose system keeps little for it.
@@ -159,7 +165,9 @@ async def websocket(
         endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     endpoint.setblocking(False)
     await asyncio.get_running_loop().sock_connect(endpoint, address)
-    reader, writer = await asyncio.open_connection(sock=endpoint, limit=4096 if narrow else 2**16)
+    name = address[0] if tls is not None else None
+    limit = 4096 if narrow else 2**16
+    reader, writer = await asyncio.open_connection(sock=endpoint, limit=limit, ssl=tls, server_hostname=name)
     try:
         writer.write(request("GET", target, *UPGRADE, *headers) + early)
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
