@@ -288,16 +288,23 @@ def application(gateway: Gateway, limits: ServerLimits) -> web.Application:
         yield
         await gateway.close()
 
+    tunnels: set[Tunnel] = set()
+
     async def answer(request: web.Request) -> web.StreamResponse:
-        return await answer_embedded(request, gateway.handle, silence=limits.request_body)
+        return await answer_embedded(request, gateway.handle, tunnels, silence=limits.request_body)
+
+    async def end_tunnels(_: web.Application) -> None:
+        for tunnel in list(tunnels):
+            tunnel.close()
 
     def make_server(**_: Any) -> web.Server:
         app.freeze()
-        return AiohttpServer(gateway.handle, limits)
+        return AiohttpServer(gateway.handle, limits, tunnels=tunnels)
 
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", answer, expect_handler=_leave_to_gateway)
     app.cleanup_ctx.append(run)
+    app.on_shutdown.append(end_tunnels)
     # What a runner asks for the server. aiohttp discourages subclasses of its application, and has no other seam.
     object.__setattr__(app, "_make_handler", make_server)
     return app

@@ -114,9 +114,6 @@ class Request:
         self.defect = defect
         """Why this is no request at all: what the parser or a limit found before the head was complete."""
 
-    may_switch = True
-    """Whether the server that read it could let another protocol have the connection."""
-
     def __repr__(self) -> str:
         return f"<Request {self.method} from {self.peer or 'nobody'}>"
 

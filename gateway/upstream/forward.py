@@ -88,8 +88,6 @@ class Forward:
     async def _open_websocket(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> Response:
         """Ask the upstream for a WebSocket; what is no 101 is passed on as any other answer (RFC 6455 §4.1)."""
         request = inbound.request
-        if not request.may_switch:
-            raise GatewayError(errors.NOT_IMPLEMENTED, "this server relays no WebSocket; `oauth-gateway serve` does")
         handshake = websocket_handshake.read(request)
         head = self.head(replace(inbound, request=without_handshake(request)), permit, record)
         started = self.clock()

@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from gateway import build
-from gateway.http.aiohttp_server import AiohttpServer
 from tests.dialogue import request, statuses, talk
 from tests.http.frames import BINARY, MASK, TEXT, close, frame
 from tests.http.origin import OK, Peer, ScriptedOrigin, always_ok, answers, silent, until
@@ -20,7 +18,7 @@ from tests.http.websockets import KEY, UPGRADE, OriginSide, echo, switch, switch
 from tests.issuer import FakeIssuer
 from tests.outages.setting import MARGIN
 from tests.services import held_port
-from tests.world import AUDIENCE, bearer, configuration, mint, public_jwks, world
+from tests.world import AUDIENCE, bearer, mint, public_jwks, world
 
 OPEN = {"name": "open", "path": "/open/**", "public": True}
 OWN = {"name": "own", "path": "/own/{tenant}/**", "require": {"scopes": ["s"], "claims": {"tenant": "{tenant}"}}}
@@ -154,23 +152,6 @@ async def test_another_upgrade_is_ignored_and_so_is_one_where_no_upstream_is_beh
         )
         assert (plain.status, b"pgrade" in w.sent_upstream) == (200, False)
         assert (await w.ask("GET", "/here", *UPGRADE)).body == b"hello"
-
-
-async def test_aiohttps_server_says_that_it_relays_none() -> None:
-    async with ScriptedOrigin(switched(echo)) as origin:
-        config = configuration(origin.port, OWN)
-        gateway = build.build(config)
-        server = AiohttpServer(gateway.handle, build.server_limits(config))
-        listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
-        address = listener.sockets[0].getsockname()
-        allowed = await talk(address, request("GET", "/own/t1/ws", *UPGRADE, token()))
-        refused = await talk(address, request("GET", "/own/t1/ws", *UPGRADE))
-        assert (allowed.status, reason_in(allowed.body), allowed.closed) == (501, "not_implemented", True)
-        assert refused.status == 401
-        assert origin.peers == []
-        listener.close()
-        server.drain()
-        await server.wait_closed(1)
 
 
 # --- what the upstream is asked ----------------------------------------------------------------------------------

@@ -5,98 +5,17 @@ which it ends.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gateway.http import websocket_handshake
-from gateway.http.client import Pool
-from gateway.http.framing import HeadLimits
-from gateway.http.message import Request, Response
-from gateway.http.server import HttpServer
-from gateway.http.server_limits import ServerLimits
-from gateway.http.switching import Switching
-from gateway.http.websocket_relay import Relay
-from tests.http.frames import BINARY, CLOSE, CONTINUATION, MASK, PING, PONG, TEXT, Frame, close, frame, frames_in
-from tests.http.origin import ScriptedOrigin, pool_to, until
-from tests.http.websockets import OriginSide, echo, switched, websocket
+from tests.http.frames import BINARY, CLOSE, CONTINUATION, MASK, PING, PONG, TEXT, close, frame
+from tests.http.origin import until
+from tests.http.relays import ended, setting
+from tests.http.websockets import OriginSide, echo, websocket
 from tests.issuer import server_tls
-
-OriginScript = Callable[[OriginSide], Awaitable[None]]
-
-
-@dataclass
-class Setting:
-    """A server that opens a WebSocket to a scripted origin for each request."""
-
-    address: tuple[str, int]
-    server: HttpServer
-    pool: Pool
-    origin: ScriptedOrigin
-    relays: list[Relay] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
-    """Bytes sent by each relay that has ended."""
-
-    @property
-    def received(self) -> list[Frame]:
-        """What the origin was sent by its first client, once that is whole frames."""
-        return frames_in(bytes(self.origin.peers[0].received).partition(b"\r\n\r\n")[2])
-
-    async def let_time_pass(self, seconds: float) -> None:
-        """What the sweep would do so many seconds from now."""
-        for relay in self.relays:
-            relay.end_if_late(asyncio.get_running_loop().time() + seconds)
-
-
-@contextlib.asynccontextmanager
-async def setting(
-    script: OriginScript,
-    *,
-    early: bytes = b"",
-    agreed: tuple[bytes, ...] = (),
-    idle: float = 60.0,
-    tls: tuple[ssl.SSLContext, ssl.SSLContext] | tuple[None, None] = (None, None),
-    **limits: Any,
-) -> AsyncIterator[Setting]:
-    async with (
-        ScriptedOrigin(switched(script, *agreed, early=early), tls=tls[0]) as origin,
-        pool_to(origin, idle_timeout=idle, tls=tls[1]) as pool,
-    ):
-
-        async def handler(request: Request) -> Response:
-            handshake = websocket_handshake.read(request)
-            head = b"GET %b HTTP/1.1\r\nHost: a\r\n%b\r\n" % (request.target.encode(), handshake.lines)
-            answer, connection = await pool.switch(head)
-            agreement = websocket_handshake.check_answer(handshake, answer.fields)
-            relay = Relay(connection, answer.body, compressed=agreement.compressed)
-            here.relays.append(relay)
-            response = Switching(agreement.fields, relay)
-            response.upon_end = lambda sent, whole: here.ends.append(sent)
-            return response
-
-        server = HttpServer(handler, ServerLimits(HeadLimits(200, 2000, 20), **limits))
-        listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0, ssl=tls[0])
-        here = Setting(listener.sockets[0].getsockname(), server, pool, origin)
-        try:
-            yield here
-        finally:
-            listener.close()
-            for relay in here.relays:
-                relay.abort()
-            server.drain()
-            await server.wait_closed(2)
-
-
-async def ended(here: Setting, count: int = 1) -> None:
-    """Every relay is over: told to whoever counts, forgotten by the server, its connection out of the pool."""
-    await until(lambda: len(here.ends) == count and not here.server.connections and here.pool.open == 0, 5)
-
 
 # --- what passes -------------------------------------------------------------------------------------------------
 
