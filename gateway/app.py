@@ -32,7 +32,7 @@ from gateway.http.message import Request, Response
 from gateway.http.server_limits import ServerLimits
 from gateway.http.switching import SWITCHING_PROTOCOLS, Switching, Tunnel
 from gateway.http.target import Target, normalise
-from gateway.http.websocket_frames import POLICY_VIOLATION, TRY_AGAIN_LATER
+from gateway.http.websocket_frames import GOING_AWAY, POLICY_VIOLATION, TRY_AGAIN_LATER
 from gateway.oauth.introspection_answers import Introspection
 from gateway.oauth.resource_metadata import ProtectedResource
 from gateway.record import RequestRecord
@@ -175,6 +175,8 @@ class Gateway:
         record.reason = error.reason.name
         logger.debug("closing WebSocket %s: %s: %s", record.request_id, error.reason.name, error.evidence)
         code = TRY_AGAIN_LATER if error.reason.status >= 500 else POLICY_VIOLATION
+        if error.reason is errors.DRAINING:
+            code = GOING_AWAY
         tunnel.end(code, error.reason.name if self.style.expose_reason else "")
 
     def _tunnel_ended(

@@ -122,8 +122,9 @@ class Watch:
             self._standings.discard(standing)
 
     async def close(self) -> None:
-        """Watch no more."""
-        self._standings.clear()
+        """Watch no more: what nobody watches does not go on."""
+        for standing in list(self._standings):
+            self._doubt(standing, GatewayError(errors.DRAINING), self._clock())
         self._due.clear()
         for task in (self._sweep, *self._asking):
             await cancelled(task)

@@ -76,9 +76,6 @@ class Forward:
         except client.FAILURES as problem:
             raise self._failure(problem) from problem
         record.upstream_seconds = self.clock() - started
-        return self._passed_on(answer, request, record)
-
-    def _passed_on(self, answer: client.UpstreamResponse, request: Request, record: RequestRecord) -> Response:
         record.upstream_status = answer.status
         fields = self.response_fields.of(answer.fields)
         if answer.complete and request.method != "HEAD" and answer.status not in BODILESS:
@@ -98,12 +95,13 @@ class Forward:
                 interim=self._interim(request) if request.interim is not None else None,
             )
             record.upstream_seconds = self.clock() - started
-            if answer.status != SWITCHING_PROTOCOLS:
-                return self._passed_on(answer, request, record)
             record.upstream_status = answer.status
-            return switching(handshake, answer, connection, self.response_fields)
+            if answer.status == SWITCHING_PROTOCOLS:
+                return switching(handshake, answer, connection, self.response_fields)
         except client.FAILURES as problem:
             raise self._failure(problem) from problem
+        fields = self.response_fields.of(answer.fields)
+        return Response(answer.status, fields, b"", answer.reason, answer, answer.length)
 
     def head(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> bytes:
         """The request head for the upstream: one canonical request, so no framing of the client's survives."""

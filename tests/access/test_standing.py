@@ -210,6 +210,15 @@ async def test_a_connection_that_has_ended_is_not_watched_and_the_last_one_ends_
         assert await s.ended("third") is errors.TOKEN_REVOKED
 
 
+async def test_what_nobody_watches_any_more_does_not_go_on() -> None:
+    async with setting() as s:
+        s.open("u1")
+        await s.sweeps()
+        await s.watch.close()
+        assert s.ends == {"u1": errors.DRAINING}
+        assert len(asyncio.all_tasks()) == 1
+
+
 async def test_a_thousand_connections_are_asked_about_a_few_at_a_time() -> None:
     async with setting() as s:
         for number in range(1000):

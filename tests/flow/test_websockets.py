@@ -400,6 +400,13 @@ async def test_a_client_that_keeps_sending_is_cut_off_all_the_same() -> None:
         await until(lambda: len(w.records) == 1, 10)
 
 
+async def test_a_gateway_that_is_closed_leaves_none_open_that_nobody_watches() -> None:
+    async with world(OWN, origin=holding()) as w, websocket(w.address, "/own/t1/ws", token()) as client:
+        await w.gateway.close()
+        goodbye = await client.frame()
+        assert (goodbye.code, goodbye.payload[2:]) == (1001, b"draining")
+
+
 async def test_a_route_in_shadow_mode_and_a_public_one_close_nothing() -> None:
     shadow = {"name": "shadow", "path": "/shadow/**", "require": {"scopes": ["s"]}, "enforce": False}
     async with (
