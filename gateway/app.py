@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiohttp import web
 
@@ -19,6 +19,7 @@ from gateway.access.policy import Policy
 from gateway.access.revocation import Revoker
 from gateway.access.revocation_feed import RevocationFeed
 from gateway.access.rules import Permit
+from gateway.access.standing import Standing, Watch
 from gateway.access.verification import TrustedIssuer, Verifier
 from gateway.cache.redis import SharedStore
 from gateway.errors import GatewayError
@@ -31,7 +32,9 @@ from gateway.http.forwarding import ClientView, Forwarding, traceparent
 from gateway.http.framing import HeadLimits, check_head
 from gateway.http.message import Field, Fields, Request, Response
 from gateway.http.server_limits import ServerLimits
+from gateway.http.switching import SWITCHING_PROTOCOLS, Switching, Tunnel
 from gateway.http.target import Target, normalise
+from gateway.http.websocket_frames import GOING_AWAY, POLICY_VIOLATION, TRY_AGAIN_LATER
 from gateway.oauth.introspection_answers import Introspection
 from gateway.oauth.resource_metadata import ProtectedResource
 from gateway.record import RequestRecord
@@ -69,6 +72,15 @@ class Route:
     """What answers a browser that asks about this route (`cors`)."""
 
 
+class Counted(Protocol):
+    """What a client sent."""
+
+    @property
+    def received(self) -> int:
+        """Its bytes so far."""
+        ...
+
+
 Admission = tuple[Route, Inbound, Permit]
 """A request that may pass: on which route, as what, by which permit."""
 
@@ -95,6 +107,7 @@ class Gateway:
     on_closed: list[Callable[[RequestRecord], None]] = field(default_factory=list)
     clock: Callable[[], float] = time.perf_counter
     in_flight: int = 0
+    watch: Watch = field(default_factory=Watch)
 
     @property
     def introspections(self) -> list[Introspection]:
@@ -110,6 +123,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Stop what runs in the background and close the idle connections."""
+        await self.watch.close()
         for issuer in self.issuers.values():
             await issuer.keys.close()
         for introspection in self.introspections:
@@ -139,18 +153,44 @@ class Gateway:
                 permit = await route.policy.decide(request, parameters, record)
             self._allowed(record)
             response = await route.action(inbound, permit, record)
+            if response.status == SWITCHING_PROTOCOLS:
+                return self._watched(cast("Switching", response), route, request, parameters, record)
             if route.cors is not None or record.limit_fields:
                 response.fields = _told(route, request.fields, record, response.fields)
         except GatewayError as error:
             response = self._refuse(error, request, record)
         except asyncio.CancelledError:
-            self._close(record, request, _CLIENT_CLOSED, 0, False)
+            self._close(record, request.body, _CLIENT_CLOSED, 0, False)
             raise
         except Exception:
             logger.exception("request %s failed", record.request_id)
             response = self._refuse(GatewayError(errors.INTERNAL), request, record)
-        response.upon_end = partial(self._close, record, request, response.status)
+        response.upon_end = partial(self._close, record, request.body, response.status)
         return response
+
+    def _watched(
+        self, response: Switching, route: Route, request: Request, parameters: Mapping[str, str], record: RequestRecord
+    ) -> Response:
+        """A WebSocket goes on for as long as the token that opened it holds (RFC 6455 §7.4.1: 1008)."""
+        tunnel = response.tunnel
+        end = partial(self._end_tunnel, tunnel, record)
+        standing = self.watch.begin(route.policy, request.fields, parameters, end)
+        response.upon_end = partial(self._tunnel_ended, standing, tunnel, record)
+        return response
+
+    def _end_tunnel(self, tunnel: Tunnel, record: RequestRecord, error: GatewayError) -> None:
+        record.reason = error.reason.name
+        logger.debug("closing WebSocket %s: %s: %s", record.request_id, error.reason.name, error.evidence)
+        code = TRY_AGAIN_LATER if error.reason.status >= 500 else POLICY_VIOLATION
+        if error.reason is errors.DRAINING:
+            code = GOING_AWAY
+        tunnel.end(code, error.reason.name if self.style.expose_reason else "")
+
+    def _tunnel_ended(
+        self, standing: Standing | None, tunnel: Tunnel, record: RequestRecord, sent: int, whole: bool
+    ) -> None:
+        self.watch.finish(standing)
+        self._close(record, tunnel, SWITCHING_PROTOCOLS, sent, whole)
 
     def open_record(self, request: Request) -> RequestRecord:
         """A new record, with what is known before anything has been checked."""
@@ -246,11 +286,11 @@ class Gateway:
             response.fields = route.cors.told(request.fields, response.fields)
         return response
 
-    def _close(self, record: RequestRecord, request: Request, status: int, sent: int, whole: bool) -> None:
+    def _close(self, record: RequestRecord, body: Counted | None, status: int, sent: int, whole: bool) -> None:
         self.in_flight -= 1
         record.status = status
         record.bytes_out = sent
-        record.bytes_in = request.body.received if request.body is not None else 0
+        record.bytes_in = body.received if body is not None else 0
         record.seconds = self.clock() - record.started
         for observe in self.on_closed:
             observe(record)
@@ -281,16 +321,23 @@ def application(gateway: Gateway, limits: ServerLimits) -> web.Application:
         yield
         await gateway.close()
 
+    tunnels: set[Tunnel] = set()
+
     async def answer(request: web.Request) -> web.StreamResponse:
-        return await answer_embedded(request, gateway.handle, silence=limits.request_body)
+        return await answer_embedded(request, gateway.handle, tunnels, silence=limits.request_body)
+
+    async def end_tunnels(_: web.Application) -> None:
+        for tunnel in list(tunnels):
+            tunnel.close()
 
     def make_server(**_: Any) -> web.Server:
         app.freeze()
-        return AiohttpServer(gateway.handle, limits)
+        return AiohttpServer(gateway.handle, limits, tunnels=tunnels)
 
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", answer, expect_handler=_leave_to_gateway)
     app.cleanup_ctx.append(run)
+    app.on_shutdown.append(end_tunnels)
     # What a runner asks for the server. aiohttp discourages subclasses of its application, and has no other seam.
     object.__setattr__(app, "_make_handler", make_server)
     return app

@@ -276,6 +276,6 @@ def test_the_refusal_reference_has_an_entry_for_each_reason_and_no_other() -> No
 def test_an_entry_says_what_the_client_sees_why_and_what_to_do(reason: errors.Reason) -> None:
     entry = refusal_entries()[reason.name]
     code = f"`{reason.error}`" if reason.error else "no code"
-    assert entry.startswith(f"{reason.status} · {code} · ")
+    assert f"{reason.status} · {code} · " in entry.partition("**Why.**")[0]
     assert f'"{reason.detail}"' in entry
     assert entry.index("**Why.**") < entry.index("**What to do.**")

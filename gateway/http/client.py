@@ -22,6 +22,7 @@ __all__ = [
     "FAILURES",
     "ConnectFailed",
     "ConnectTimeout",
+    "Connection",
     "Disconnected",
     "IdleTimeout",
     "Origin",
@@ -149,6 +150,26 @@ class Pool:
                 raise
         connection = await self._acquire()  # not one at rest: the origin may have closed them all
         return await connection.exchange(head, method, None, False, timeout, interim)
+
+    async def switch(
+        self, head: bytes, *, response_timeout: float | None = None, interim: Interim | None = None
+    ) -> tuple[UpstreamResponse, Connection]:
+        """Send a GET that asks for another protocol (RFC 9110 §7.8), on a connection that counts as open until it is
+        lost and never comes back, whatever the answer: after a 101 it is for the caller to `detach`.
+
+        Waits and raises as `send`.
+        """
+        timeout = self._response_timeout if response_timeout is None else response_timeout
+        connection = self._take() or await self._acquire()
+        connection.belong(_Lender(self))
+        try:
+            return await connection.switch(head, timeout, interim), connection
+        except Disconnected:
+            if not connection.replaceable:
+                raise
+        connection = await self._acquire()
+        connection.belong(_Lender(self))
+        return await connection.switch(head, timeout, interim), connection
 
     async def try_connection(self) -> None:
         """Open a connection to see whether that works; the next request gets it.
@@ -282,3 +303,23 @@ class Pool:
 
     def __repr__(self) -> str:
         return f"<Pool {self._open} open, {len(self._idle)} idle, {len(self._waiters)} waiting>"
+
+
+class _Lender:
+    """Owns a connection that may switch protocols: who takes the answer for an ordinary one and who does not would
+    disagree about all that follows, so it carries nothing else.
+    """
+
+    __slots__ = ("_pool",)
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def released(self, connection: Connection) -> None:
+        if connection.has_switched:
+            connection.detach()
+        else:
+            connection.abort()
+
+    def lost(self, connection: Connection) -> None:
+        self._pool.lost(connection)

@@ -78,8 +78,8 @@ class RequestParser:
     __slots__ = (
         "_known",
         "_last",
-        "_last_size",
         "_last_section",
+        "_last_size",
         "_limits",
         "_llhttp",
         "_raw",

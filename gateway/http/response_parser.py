@@ -13,6 +13,7 @@ from typing import Final
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gateway.http.message import Field
+from gateway.http.switching import SWITCHING_PROTOCOLS
 
 HEAD_SIZE: Final = 64 * 1024
 """Bytes of a response head, its interim responses included, and of what stands between two pieces of a body."""
@@ -57,6 +58,7 @@ class ResponseParser:
         "head_complete",
         "keep_alive",
         "length",
+        "may_switch",
         "persistent",
         "pieces",
         "reason",
@@ -81,6 +83,8 @@ class ResponseParser:
     def __init__(self) -> None:
         self._llhttp = HttpResponseParser(self)
         self._spent = False
+        self.may_switch = False
+        """Whether 101 was asked for; then `pieces` are what follows it, and nothing more can be fed."""
         self.expect("GET", None)
 
     def expect(self, method: str, interim: Interim | None) -> None:
@@ -124,7 +128,10 @@ class ResponseParser:
             return
         if not self._parse(data[:room]):
             raise ResponseInvalid("the head is too large")
-        self._feed_body(data[room:])
+        if self.status == SWITCHING_PROTOCOLS:
+            self.pieces.append(bytes(data[room:]))
+        else:
+            self._feed_body(data[room:])
 
     def end(self) -> bool:
         """The origin closed in an orderly way: whether that ends the response (RFC 9112 §8)."""
@@ -145,8 +152,9 @@ class ResponseParser:
         was_complete = self.complete
         try:
             self._llhttp.feed_data(data)
-        except HttpParserUpgrade:
-            raise ResponseInvalid("101 without having been asked for") from None
+        except HttpParserUpgrade as switch:
+            # It raises from what it calls first, so this 101 was asked for.
+            self.pieces.append(bytes(data[switch.args[0] :]))
         except HttpParserError as error:
             if not self.complete:
                 cause = error.__context__
@@ -178,7 +186,10 @@ class ResponseParser:
         version = self._version or self._llhttp.get_http_version()
         self._check_head(version)
         if status < 200:
-            self._check_interim()
+            if status == SWITCHING_PROTOCOLS and self.may_switch:
+                self._switch(version)
+            else:
+                self._check_interim()
             return
         chunked = self._read_framing()
         if chunked and version == "1.0":
@@ -219,10 +230,18 @@ class ResponseParser:
 
     def _check_interim(self) -> None:
         self._interim_count += 1
-        if self.status == 101:
+        if self.status == SWITCHING_PROTOCOLS:
             raise ResponseInvalid("101 without having been asked for")
         if self._interim_count > INTERIM_COUNT:
             raise ResponseInvalid("too many interim responses")
+
+    def _switch(self, version: str) -> None:
+        """The protocol is another one behind this head (RFC 9110 §15.2.2)."""
+        if version != "1.1" or not self._llhttp.should_upgrade():
+            raise ResponseInvalid("101 with HTTP/1.0, or without Upgrade and Connection: upgrade")
+        if self._read_framing() or self.length is not None:
+            raise ResponseInvalid("101 with a body")
+        self.persistent = self.head_complete = True
 
     def _check_head(self, version: str) -> None:
         if version != "1.1" and version != "1.0":

@@ -18,6 +18,7 @@ from gateway.http import lingering
 from gateway.http.body import UNREAD, Decoder, RequestBody, begin_body
 from gateway.http.framing import expects_continue
 from gateway.http.hangup import has_hung_up
+from gateway.http.host import address_of
 from gateway.http.inline_task import InlineTask
 from gateway.http.lingering import Lingering
 from gateway.http.message import Field, Fields, Handler, Request, Response, Truncated
@@ -25,6 +26,7 @@ from gateway.http.request_parser import KnownFields, RequestParser
 from gateway.http.response_head import BODILESS, CONTINUE, interim_head
 from gateway.http.response_writer import ResponseWriter
 from gateway.http.server_limits import ServerLimits
+from gateway.http.switching import SWITCHING_PROTOCOLS, Connected, Switching, hand_over
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class Server(Protocol):
     scheme: str
     is_draining: bool
     known_fields: KnownFields
-    connections: set[ServerConnection]
+    connections: set[Connected]
 
 
 class ServerConnection(asyncio.Protocol):
@@ -250,6 +252,9 @@ class ServerConnection(asyncio.Protocol):
         except Exception:
             logger.exception("unhandled error in the handler")
             response = Response(errors.INTERNAL.status, closes=True)
+        if response.status == SWITCHING_PROTOCOLS:
+            self._switch(cast("Switching", response))
+            return
         is_http10 = request.version == (1, 0)
         is_bodiless = request.method == "HEAD" or response.status in BODILESS
         self._keep_alive = self._may_go_on(request, response, is_undelimited=is_http10 and not is_bodiless)
@@ -269,6 +274,14 @@ class ServerConnection(asyncio.Protocol):
                 response.upon_end(self._writer.sent, is_whole)
         if request.fields.section is not None and response.status < 400:
             self._server.known_fields.keep(request.fields)
+
+    def _switch(self, response: Switching) -> None:
+        """Let another protocol have the connection; what came behind the request belongs to it."""
+        early, self._unread = self._unread, b""
+        self._keep_alive, self._is_reading_paused = True, False  # nothing is left to close or to read from here
+        self._server.connections.discard(self)
+        is_blocked = self._writer.paused_since is not None
+        hand_over(self._server, response, self._transport, early, is_blocked=is_blocked)
 
     def _may_go_on(self, request: Request, response: Response, *, is_undelimited: bool) -> bool:
         """Whether another request may follow on this connection (RFC 9112 §9.3)."""
@@ -381,8 +394,3 @@ class ServerConnection(asyncio.Protocol):
 
     def __repr__(self) -> str:
         return f"<ServerConnection {'idle' if self.is_idle else 'busy'}, {self._served} served>"
-
-
-def address_of(peername: object) -> str:
-    """The peer's IP address as text; empty for a unix socket."""
-    return str(peername[0]) if isinstance(peername, tuple) and peername else ""

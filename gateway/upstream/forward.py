@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from gateway import errors
 from gateway.access.rules import Permit
 from gateway.errors import GatewayError
-from gateway.http import client
+from gateway.http import client, websocket_handshake
 from gateway.http.message import Request, Response
 from gateway.http.response_head import BODILESS
 from gateway.http.response_parser import Interim
+from gateway.http.switching import SWITCHING_PROTOCOLS
 from gateway.record import RequestRecord
 from gateway.upstream.fields import RequestFields, ResponseFields
 from gateway.upstream.identity import Identity
 from gateway.upstream.inbound import Inbound
 from gateway.upstream.target import Rewriting
+from gateway.upstream.websocket import switching, without_handshake
 
 _BUSY_RETRY_AFTER = 1
 # Methods whose requests announce an empty body too (RFC 9110 §8.6).
@@ -56,6 +58,8 @@ class Forward:
         """Forward one request. Raises `GatewayError` when there is no answer to pass on."""
         request, body = inbound.request, inbound.request.body
         record.upstream = self.upstream.name
+        if b"upgrade" in request.fields.by_name and websocket_handshake.is_asked_for(request.fields):
+            return await self._open_websocket(inbound, permit, record)
         if body is not None:
             body.limit(self.max_body)
         head = self.head(inbound, permit, record)
@@ -76,6 +80,27 @@ class Forward:
         fields = self.response_fields.of(answer.fields)
         if answer.complete and request.method != "HEAD" and answer.status not in BODILESS:
             return Response(answer.status, fields, answer.body, answer.reason)
+        return Response(answer.status, fields, b"", answer.reason, answer, answer.length)
+
+    async def _open_websocket(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> Response:
+        """Ask the upstream for a WebSocket; what is no 101 is passed on as any other answer (RFC 6455 §4.1)."""
+        request = inbound.request
+        handshake = websocket_handshake.read(request)
+        head = self.head(replace(inbound, request=without_handshake(request)), permit, record)
+        started = self.clock()
+        try:
+            answer, connection = await self.upstream.pool.switch(
+                head[:-2] + handshake.lines + b"\r\n",
+                response_timeout=self.timeout,
+                interim=self._interim(request) if request.interim is not None else None,
+            )
+            record.upstream_seconds = self.clock() - started
+            record.upstream_status = answer.status
+            if answer.status == SWITCHING_PROTOCOLS:
+                return switching(handshake, answer, connection, self.response_fields)
+        except client.FAILURES as problem:
+            raise self._failure(problem) from problem
+        fields = self.response_fields.of(answer.fields)
         return Response(answer.status, fields, b"", answer.reason, answer, answer.length)
 
     def head(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> bytes:
