@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import strategies as st
 
 METHODS = [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"]
@@ -207,4 +209,4 @@ def splits(size: int) -> st.SearchStrategy[list[int]]:
 def parts(data: bytes, places: list[int]) -> list[bytes]:
     """The stream cut at these places."""
     edges = [0, *places, len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False) if data[start:end]]
+    return [data[start:end] for start, end in itertools.pairwise(edges) if data[start:end]]
