@@ -15,6 +15,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from gateway import errors
 from gateway.errors import GatewayError
 from gateway.http.framing import HeadLimits
+from gateway.http.headers import nominated
 from gateway.http.message import Field, Fields
 
 _END: Final = b"\r\n\r\n"
@@ -27,6 +28,8 @@ _PLAIN_LINE: Final = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!
 _METHODS: Final = {name.encode("ascii"): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 # What says more about the message than its fields: a head with one of these is read anew each time.
 _TELLING: Final = (b"content-length", b"transfer-encoding", b"upgrade", b"expect")
+_AROUND_TARGET: Final = 64
+"""More bytes than a request line has besides its target, with the empty lines before it."""
 _VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
 
 _KNOWN_LARGEST: Final = 4096
@@ -165,23 +168,30 @@ class RequestParser:
         return True
 
     def _take(self, data: bytes) -> int:
-        """Feed up to the next empty line: never beyond the end of the head, which is one."""
+        """Feed up to the next empty line: never beyond the end of the head, which is one. Nor beyond a size at which
+        something is too long: which complaint a head gets must not depend on how its bytes arrive.
+        """
         raw = self._raw
         before = len(raw)
-        raw += data
+        limits = self._limits
+        bound = limits.target + _AROUND_TARGET
+        if before >= bound:
+            bound = limits.head + limits.target
+        raw += data if len(data) <= bound - before else data[: bound - before]
         at = raw.find(_END, max(0, before - 3))
         if at >= 0:
             del raw[at + 4 :]
-        self._check_size(before)
         self._parse(bytes(raw[before:]))
+        if len(raw) >= bound and not self.is_complete:
+            self._check_size()
         return len(raw) - before
 
-    def _check_size(self, before: int) -> None:
+    def _check_size(self) -> None:
         """A bound for what is being collected: `check_head` measures what is complete."""
         limits, raw = self._limits, self._raw
-        if len(raw) > limits.target + 64 and raw.find(b"\r\n", 4, limits.target + 64) < 0:
+        if raw.find(b"\r\n", 4, limits.target + _AROUND_TARGET) < 0:
             raise GatewayError(errors.TARGET_TOO_LONG, f"more than {limits.target} bytes")
-        if len(raw) > limits.head + limits.target:
+        if len(raw) >= limits.head + limits.target:
             raise GatewayError(errors.HEAD_TOO_LARGE, f"more than {limits.head} bytes")
 
     def _parse(self, data: bytes) -> None:
@@ -232,6 +242,9 @@ class RequestParser:
         self.version = (int(major), int(minor))
         self.fields = Fields(self._read)
         self.keep_alive = llhttp.should_keep_alive()
+        if self.keep_alive and self.version == (1, 0):
+            # RFC 9112 §9.3: `close` counts before `keep-alive`; of HTTP/1.0 llhttp asks only for the latter.
+            self.keep_alive = b"close" not in nominated(self.fields.values(b"connection"))
         self.is_complete = True
 
 
