@@ -30,7 +30,7 @@ from gateway.http.client import Pool
 from gateway.http.cors import Cors
 from gateway.http.forwarding import ClientView, Forwarding, traceparent
 from gateway.http.framing import HeadLimits, check_head
-from gateway.http.message import Field, Fields, Request, Response
+from gateway.http.message import Answering, Field, Fields, Request, Response
 from gateway.http.server_limits import ServerLimits
 from gateway.http.switching import SWITCHING_PROTOCOLS, Switching, Tunnel
 from gateway.http.target import Target, normalise
@@ -40,6 +40,7 @@ from gateway.oauth.resource_metadata import ProtectedResource
 from gateway.record import RequestRecord
 from gateway.responses import ErrorStyle, refuse
 from gateway.router import Match, Router
+from gateway.upstream.forward import Replaceable
 from gateway.upstream.inbound import Action, Inbound
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Route:
     cors: Cors | None = None
     preflight: Route | None = None
     """What answers a browser that asks about this route (`cors`)."""
+    begin: BeginForward | None = None
+    """The action begun without a coroutine, where it can be (`Forward.begin`)."""
 
 
 class Counted(Protocol):
@@ -80,6 +83,13 @@ class Counted(Protocol):
         """Its bytes so far."""
         ...
 
+
+BeginForward = Callable[
+    [Inbound, Permit, RequestRecord, Callable[[Response | Exception], None]], Callable[[], None] | None
+]
+
+Located = tuple[Route, Inbound, Mapping[str, str]]
+"""What is asked for: the route, the request as it stands there, and what its rules compare with."""
 
 Admission = tuple[Route, Inbound, Permit]
 """A request that may pass: on which route, as what, by which permit."""
@@ -146,13 +156,70 @@ class Gateway:
         """Answer one request: decide, then do what its route says, or refuse."""
         record = self.open_record(request)
         self.in_flight += 1
+        return await self._answer(request, record)
+
+    def begin(self, request: Request, answering: Answering) -> None:
+        """`handle` without a coroutine, where nothing has to be waited for but the upstream: a known token, no body, an
+        upstream with a connection at rest. It saves a third of a request's CPU time (docs/decisions/0015).
+        """
+        record = self.open_record(request)
+        self.in_flight += 1
+        cancel = located = None
         try:
-            route, inbound, parameters = self._locate(request, record)
+            located = self._locate(request, record)
+            route, inbound, _ = located
+            permit = route.policy.recall(request.fields, record)
+            if permit is not None and request.body is None and route.begin is not None:
+                self._allowed(record)
+                done = partial(self._forwarded, request, record, answering)
+                cancel = route.begin(inbound, permit, record, done)
+        except GatewayError as error:
+            answering.respond(request, self._ended(self._refuse(error, request, record), request, record))
+            return
+        except Exception:
+            answering.respond(request, self._ended(self._failed(request, record), request, record))
+            return
+        if cancel is None:
+            answering.run(request, self._answer(request, record, located))
+        else:
+            answering.may_end_by(partial(self._abandoned, record, cancel))
+
+    def _forwarded(
+        self,
+        request: Request,
+        record: RequestRecord,
+        answering: Answering,
+        outcome: Response | Exception,
+    ) -> None:
+        """The upstream has answered what `begin` sent it, or something came instead."""
+        if record.status == _CLIENT_CLOSED:
+            self._close(record, None, _CLIENT_CLOSED, 0, False)
+        elif isinstance(outcome, Response):
+            answering.respond(request, self._ended(outcome, request, record))
+        elif isinstance(outcome, GatewayError):
+            answering.respond(request, self._ended(self._refuse(outcome, request, record), request, record))
+        else:
+            action = outcome.action if isinstance(outcome, Replaceable) else None
+            answering.run(request, self._answer(request, record, None, action))
+
+    def _abandoned(self, record: RequestRecord, cancel: Callable[[], None]) -> None:
+        record.status = _CLIENT_CLOSED
+        cancel()
+
+    async def _answer(
+        self,
+        request: Request,
+        record: RequestRecord,
+        located: Located | None = None,
+        action: Action | None = None,
+    ) -> Response:
+        try:
+            route, inbound, parameters = located or self._locate(request, record)
             permit = route.policy.recall(request.fields, record)
             if permit is None:
                 permit = await route.policy.decide(request, parameters, record)
             self._allowed(record)
-            response = await route.action(inbound, permit, record)
+            response = await (action or route.action)(inbound, permit, record)
             if response.status == SWITCHING_PROTOCOLS:
                 return self._watched(cast("Switching", response), route, request, parameters, record)
             if route.cors is not None or record.limit_fields:
@@ -163,8 +230,14 @@ class Gateway:
             self._close(record, request.body, _CLIENT_CLOSED, 0, False)
             raise
         except Exception:
-            logger.exception("request %s failed", record.request_id)
-            response = self._refuse(GatewayError(errors.INTERNAL), request, record)
+            response = self._failed(request, record)
+        return self._ended(response, request, record)
+
+    def _failed(self, request: Request, record: RequestRecord) -> Response:
+        logger.exception("request %s failed", record.request_id)
+        return self._refuse(GatewayError(errors.INTERNAL), request, record)
+
+    def _ended(self, response: Response, request: Request, record: RequestRecord) -> Response:
         response.upon_end = partial(self._close, record, request.body, response.status)
         return response
 
@@ -207,7 +280,7 @@ class Gateway:
         self._allowed(record)
         return route, inbound, permit
 
-    def _locate(self, request: Request, record: RequestRecord) -> tuple[Route, Inbound, Mapping[str, str]]:
+    def _locate(self, request: Request, record: RequestRecord) -> Located:
         """What is asked for: the one path, how the client sees us, the route, and what its rules compare with."""
         check_head(request, self.limits)
         target = normalise(request.target, request.method)

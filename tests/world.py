@@ -94,7 +94,7 @@ async def world(
         gateway = build.build(config)
         records: list[RequestRecord] = []
         gateway.on_closed.append(records.append)
-        server = HttpServer(gateway.handle, build.server_limits(config))
+        server = HttpServer(gateway.handle, build.server_limits(config), begin=gateway.begin)
         listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
         await gateway.start()
         try:

@@ -78,16 +78,18 @@ class RouteBuilder:
             failures=None if route.public else self._failures,
         )
         cors = compiled_cors(route) if route.cors is not None else None
+        action = self._action(index, route)
         return Route(
             route.title,
             policy,
-            self._action(index, route),
+            action,
             None if route.public else resource,
             keeps_encoded_slash=route.encoded_slash == "keep",
             keeps_semicolon=route.semicolon == "keep",
             where=where(),
             cors=cors,
             preflight=self._preflight(route, cors, where()) if cors is not None else None,
+            begin=action.begin if isinstance(action, Forward) and cors is None else None,
         )
 
     def _preflight(self, route: RouteConfig, cors: Cors, where: str) -> Route:

@@ -16,7 +16,7 @@ from typing import Final
 from gateway.http.connection import BUFFER_SIZE, Connection, Disconnected, ResponseTimeout
 from gateway.http.message import Truncated
 from gateway.http.response_parser import Interim, ResponseInvalid
-from gateway.http.upstream_response import IdleTimeout, UpstreamResponse
+from gateway.http.upstream_response import IdleTimeout, Told, UpstreamResponse
 
 __all__ = [
     "FAILURES",
@@ -128,6 +128,7 @@ class Pool:
         chunked: bool = False,
         response_timeout: float | None = None,
         interim: Interim | None = None,
+        is_replacement: bool = False,
     ) -> UpstreamResponse:
         """Send one request and return its response as soon as the head is there.
 
@@ -137,19 +138,32 @@ class Pool:
         complete request, and the exception passes on; so it is when the task is cancelled.
 
         A connection that turns out to be closed is replaced once for GET, HEAD and OPTIONS without a body; anything
-        else is never sent twice.
+        else is never sent twice. `is_replacement`: that has happened already.
 
         Raises `ConnectFailed`, `ConnectTimeout`, `PoolTimeout`, `ResponseTimeout`, `ResponseInvalid`, `Disconnected`.
         """
         timeout = self._response_timeout if response_timeout is None else response_timeout
-        connection = self._take() or await self._acquire()
+        connection = (None if is_replacement else self._take()) or await self._acquire()
         try:
             return await connection.exchange(head, method, body, chunked, timeout, interim)
         except Disconnected:
-            if not connection.replaceable or body is not None or method not in REPLACEABLE:
+            if is_replacement or not connection.replaceable or body is not None or method not in REPLACEABLE:
                 raise
         connection = await self._acquire()  # not one at rest: the origin may have closed them all
         return await connection.exchange(head, method, None, False, timeout, interim)
+
+    def begin(
+        self, head: bytes, *, method: str, response_timeout: float | None, interim: Interim | None, told: Told
+    ) -> Connection | None:
+        """Send a request without a body at once, over a connection that rests; None when there is none: `send` then.
+
+        `told` is called when the head of the response has arrived, or with what came instead.
+        """
+        connection = self._take()
+        if connection is not None:
+            timeout = self._response_timeout if response_timeout is None else response_timeout
+            connection.begin(head, method, timeout, interim, told)
+        return connection
 
     async def switch(
         self, head: bytes, *, response_timeout: float | None = None, interim: Interim | None = None

@@ -16,7 +16,7 @@ from typing import Final, Protocol, cast
 from gateway.http.message import Truncated
 from gateway.http.response_parser import Interim, ResponseInvalid, ResponseParser
 from gateway.http.switching import SWITCHING_PROTOCOLS
-from gateway.http.upstream_response import IdleTimeout, UpstreamResponse
+from gateway.http.upstream_response import IdleTimeout, Told, UpstreamResponse
 
 BUFFER_SIZE: Final = 64 * 1024
 """Bytes read at once, kept unread for one response, and kept unsent for one request: about 192 KiB in all."""
@@ -137,6 +137,16 @@ class Connection(asyncio.BufferedProtocol):
             self.abort()
             raise
         return response
+
+    def begin(self, head: bytes, method: str, response_timeout: float, interim: Interim | None, told: Told) -> None:
+        """Send a request without a body; `told` is called when the head of its response has arrived, or can't."""
+        self._parser.expect(method, interim)
+        self._received = False
+        self._unread = 0
+        self._response = UpstreamResponse(self, told)
+        self._transport.write(head)
+        self._response_deadline = self._clock() + response_timeout
+        self._limit(self._response_deadline)
 
     async def _send(self, response: UpstreamResponse, body: AsyncIterable[bytes], chunked: bool) -> None:
         """Write the body until its end or until a response is there, whichever comes first (RFC 9112 §9.5).

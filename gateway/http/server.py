@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from gateway.http.message import Handler
+from gateway.http.message import Begin, Handler
 from gateway.http.request_parser import KnownFields
 from gateway.http.server_connection import ServerConnection
 from gateway.http.server_limits import ServerLimits
@@ -24,8 +24,11 @@ _SHORTEST_PERIOD: Final = 0.05
 class HttpServer:
     """Makes a connection for each client. Pass it to `loop.create_server` as the protocol factory."""
 
-    def __init__(self, handler: Handler, limits: ServerLimits, *, scheme: str = "http") -> None:
+    def __init__(
+        self, handler: Handler, limits: ServerLimits, *, scheme: str = "http", begin: Begin | None = None
+    ) -> None:
         self.handler = handler
+        self.begin = begin
         self.limits = limits
         self.scheme = scheme
         self.is_draining = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, cast
 
 from gateway import errors
@@ -21,7 +21,7 @@ from gateway.http.hangup import has_hung_up
 from gateway.http.host import address_of
 from gateway.http.inline_task import InlineTask
 from gateway.http.lingering import Lingering
-from gateway.http.message import Field, Fields, Handler, Request, Response, Truncated
+from gateway.http.message import Begin, Field, Fields, Handler, Request, Response, Truncated
 from gateway.http.request_parser import KnownFields, RequestParser
 from gateway.http.response_head import BODILESS, CONTINUE, interim_head
 from gateway.http.response_writer import ResponseWriter
@@ -38,6 +38,7 @@ class Server(Protocol):
     """What a connection needs to know of its server."""
 
     handler: Handler
+    begin: Begin | None
     limits: ServerLimits
     scheme: str
     is_draining: bool
@@ -50,9 +51,11 @@ class ServerConnection(asyncio.Protocol):
 
     __slots__ = (
         "_body",
+        "_cancel",
         "_decoder",
         "_head_since",
         "_idle_since",
+        "_is_answering",
         "_is_ending",
         "_is_reading",
         "_is_reading_paused",
@@ -77,6 +80,8 @@ class ServerConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._parser = RequestParser(server.limits.head, server.known_fields)
         self._task = InlineTask(self._loop, self._answered)
+        self._cancel: Callable[[], None] | None = None
+        self._is_answering = False
         self._body: RequestBody | None = None
         self._decoder: Decoder | None = None
         self._unread = b""
@@ -127,6 +132,9 @@ class ServerConnection(asyncio.Protocol):
         if self._body is not None:
             self._body.fail(GatewayError(errors.FRAMING_INVALID, "the client closed inside the body"))
         self._task.cancel()
+        if self._cancel is not None:
+            cancel, self._cancel = self._cancel, None
+            cancel()
         self._writer.resume()
 
     def pause_writing(self) -> None:
@@ -148,7 +156,7 @@ class ServerConnection(asyncio.Protocol):
         while data and not self._is_ending:
             if self._decoder is not None:
                 data = self._read_body(self._decoder, data)
-            elif self._task.is_running or self._writer.paused_since is not None or self._served >= last:
+            elif self._is_answering or self._writer.paused_since is not None or self._served >= last:
                 self._wait_with(data)
                 break
             else:
@@ -216,7 +224,7 @@ class ServerConnection(asyncio.Protocol):
         self._unread = data
         if len(data) > UNREAD:
             self._pause_reading()
-        if not self._task.is_running:
+        if not self._is_answering:
             self._loop.call_soon(self._go_on)
 
     def _pause_reading(self) -> None:
@@ -237,7 +245,36 @@ class ServerConnection(asyncio.Protocol):
 
     def _answer(self, request: Request) -> None:
         self._served += 1
-        self._task.start(self._exchange(request))
+        self._is_answering = True
+        if self._server.begin is None:
+            self.run(request, self._server.handler(request))
+            return
+        try:
+            self._server.begin(request, self)
+        except Exception as error:
+            self._answered(error)
+
+    # --- what the handler is given -----------------------------------------------------------------------------
+
+    def respond(self, request: Request, response: Response) -> None:
+        """This is the answer: written at once, but for a body that is still arriving."""
+        self._cancel = None
+        if response.stream is not None:
+            self._task.start(self._send(request, response))
+            return
+        self._begin_response(request, response)
+        if response.upon_end is not None:
+            response.upon_end(self._writer.sent, True)
+        self._answered(None)
+
+    def run(self, request: Request, answer: Awaitable[Response]) -> None:
+        """The answer has to be waited for."""
+        self._cancel = None
+        self._task.start(self._exchange(request, answer))
+
+    def may_end_by(self, cancel: Callable[[], None]) -> None:
+        """What to call should the client go away before the answer."""
+        self._cancel = cancel
 
     def _refuse(self, defect: GatewayError) -> None:
         """Answer what is no request, and close."""
@@ -246,22 +283,23 @@ class ServerConnection(asyncio.Protocol):
         self._is_ending = True
         self._answer(Request("", "", Fields(()), peer=self.peer, scheme=self._server.scheme, defect=defect))
 
-    async def _exchange(self, request: Request) -> None:
+    async def _exchange(self, request: Request, answer: Awaitable[Response]) -> None:
         try:
-            response = await self._server.handler(request)
+            response = await answer
         except Exception:
             logger.exception("unhandled error in the handler")
             response = Response(errors.INTERNAL.status, closes=True)
         if response.status == SWITCHING_PROTOCOLS:
             self._switch(cast("Switching", response))
-            return
+        else:
+            await self._send(request, response)
+
+    async def _send(self, request: Request, response: Response) -> None:
         is_http10 = request.version == (1, 0)
-        is_bodiless = request.method == "HEAD" or response.status in BODILESS
-        self._keep_alive = self._may_go_on(request, response, is_undelimited=is_http10 and not is_bodiless)
         is_whole = False
         try:
-            self._writer.send(response, is_bodiless=is_bodiless, is_http10=is_http10, closes=not self._keep_alive)
-            if response.stream is not None and not is_bodiless:
+            has_body = self._begin_response(request, response)
+            if response.stream is not None and has_body:
                 is_chunked = response.length is None and not is_http10
                 await self._writer.send_stream(response.stream, is_chunked=is_chunked)
             is_whole = True
@@ -272,8 +310,16 @@ class ServerConnection(asyncio.Protocol):
                 response.stream.close()
             if response.upon_end is not None:
                 response.upon_end(self._writer.sent, is_whole)
+
+    def _begin_response(self, request: Request, response: Response) -> bool:
+        """Write the head, and the body if it is there. Whether the response has one."""
+        is_http10 = request.version == (1, 0)
+        is_bodiless = request.method == "HEAD" or response.status in BODILESS
+        self._keep_alive = self._may_go_on(request, response, is_undelimited=is_http10 and not is_bodiless)
+        self._writer.send(response, is_bodiless=is_bodiless, is_http10=is_http10, closes=not self._keep_alive)
         if request.fields.section is not None and response.status < 400:
             self._server.known_fields.keep(request.fields)
+        return not is_bodiless
 
     def _switch(self, response: Switching) -> None:
         """Let another protocol have the connection; what came behind the request belongs to it."""
@@ -304,6 +350,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _answered(self, error: BaseException | None) -> None:
         """The exchange has ended: go on with what was sent meanwhile, or close."""
+        self._is_answering = False
         if error is not None:
             if not isinstance(error, asyncio.CancelledError):
                 # The handler answers its own faults, so this one is ours.
@@ -321,7 +368,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Read on, first what has been kept back."""
-        if self._task.is_running or self._is_ending or self._writer.paused_since is not None:
+        if self._is_answering or self._is_ending or self._writer.paused_since is not None:
             return
         if self._transport.is_closing():
             return
@@ -335,7 +382,7 @@ class ServerConnection(asyncio.Protocol):
     @property
     def is_idle(self) -> bool:
         """Whether no request is being read or answered."""
-        return not (self._task.is_running or self._parser.is_under_way)
+        return not (self._is_answering or self._parser.is_under_way)
 
     def close(self) -> None:
         """Close after what has been written is sent. Who is still sending is read for a while, and not listened to."""
@@ -378,7 +425,7 @@ class ServerConnection(asyncio.Protocol):
                 self.abort()
         elif self._body is not None and self._body.is_waited_for:
             self._body.fail_if_silent(now, limits.request_body)
-        elif self._task.is_running:
+        elif self._is_answering:
             pass  # its limits are those of whoever works for it
         elif self._head_since is None:
             if now - self._idle_since > limits.idle:

@@ -36,7 +36,7 @@ class Service:
         self.gateway = build.build(config, crew)
         self.metrics = Metrics()
         self.health = self._make_health()
-        self._server = HttpServer(self.gateway.handle, build.server_limits(config, crew))
+        self._server = HttpServer(self.gateway.handle, build.server_limits(config, crew), begin=self.gateway.begin)
         self._acceptor = Acceptor(self._server)
         self._tracing = traces.tracing(os.environ if environ is None else environ)
         self._observe()

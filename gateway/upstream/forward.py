@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 from gateway import errors
@@ -21,7 +22,7 @@ from gateway.http.switching import SWITCHING_PROTOCOLS
 from gateway.record import RequestRecord
 from gateway.upstream.fields import RequestFields, ResponseFields
 from gateway.upstream.identity import Identity
-from gateway.upstream.inbound import Inbound
+from gateway.upstream.inbound import Action, Inbound
 from gateway.upstream.target import Rewriting
 from gateway.upstream.websocket import switching, without_handshake
 
@@ -40,6 +41,17 @@ class Upstream:
     is_unix: bool = False
 
 
+class Replaceable(Exception):
+    """The upstream closed its kept-alive connection before any byte of a response: the request may go over another.
+
+    `action` sends it.
+    """
+
+    def __init__(self, action: Action) -> None:
+        super().__init__()
+        self.action = action
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Forward:
     """The action of a route that has an upstream. `host` is what Host says there, None to keep the client's."""
@@ -54,8 +66,13 @@ class Forward:
     timeout: float | None
     clock: Callable[[], float] = time.perf_counter
 
-    async def __call__(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> Response:
-        """Forward one request. Raises `GatewayError` when there is no answer to pass on."""
+    async def __call__(
+        self, inbound: Inbound, permit: Permit, record: RequestRecord, *, is_replacement: bool = False
+    ) -> Response:
+        """Forward one request. Raises `GatewayError` when there is no answer to pass on.
+
+        `is_replacement`: it was begun, and found a connection that had been closed.
+        """
         request, body = inbound.request, inbound.request.body
         record.upstream = self.upstream.name
         if b"upgrade" in request.fields.by_name and websocket_handshake.is_asked_for(request.fields):
@@ -72,9 +89,50 @@ class Forward:
                 chunked=body is not None and body.length is None,
                 response_timeout=self.timeout,
                 interim=self._interim(request) if request.interim is not None else None,
+                is_replacement=is_replacement,
             )
         except client.FAILURES as problem:
             raise self._failure(problem) from problem
+        return self._passed_on(answer, request, record, started)
+
+    def begin(
+        self, inbound: Inbound, permit: Permit, record: RequestRecord, done: Callable[[Response | Exception], None]
+    ) -> Callable[[], None] | None:
+        """Forward a request without a body at once, if a connection rests; None if it has to wait: call it then.
+
+        `done` is called with the response, or with what there is instead: a `Replaceable` when it may be sent again,
+        by calling this. What is returned ends it.
+        """
+        request = inbound.request
+        if b"upgrade" in request.fields.by_name:
+            return None
+        record.upstream = self.upstream.name
+        started = self.clock()
+
+        def told(answer: client.UpstreamResponse, failure: Exception | None) -> None:
+            if failure is None:
+                done(self._passed_on(answer, request, record, started))
+            elif self._is_replaceable(connection, failure, request):
+                done(Replaceable(partial(self, is_replacement=True)))
+            else:
+                done(self._failure(failure))
+
+        connection = self.upstream.pool.begin(
+            self.head(inbound, permit, record),
+            method=request.method,
+            response_timeout=self.timeout,
+            interim=self._interim(request) if request.interim is not None else None,
+            told=told,
+        )
+        return connection.abort if connection is not None else None
+
+    def _is_replaceable(self, connection: client.Connection | None, failure: Exception, request: Request) -> bool:
+        is_lost = isinstance(failure, client.Disconnected) and connection is not None and connection.replaceable
+        return is_lost and request.method in client.REPLACEABLE
+
+    def _passed_on(
+        self, answer: client.UpstreamResponse, request: Request, record: RequestRecord, started: float
+    ) -> Response:
         record.upstream_seconds = self.clock() - started
         record.upstream_status = answer.status
         fields = self.response_fields.of(answer.fields)

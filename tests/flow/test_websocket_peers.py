@@ -62,7 +62,7 @@ async def both() -> AsyncIterator[tuple[Address, Address]]:
     async with served() as address:
         config = configuration(address[1], {"name": "ws", "path": "/ws"})
         gateway = build.build(config)
-        server = HttpServer(gateway.handle, build.server_limits(config))
+        server = HttpServer(gateway.handle, build.server_limits(config), begin=gateway.begin)
         listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
         await gateway.start()
         try:
