@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,14 +24,11 @@ from gateway.access.verification import TrustedIssuer, Verifier
 from gateway.cache.redis import SharedStore
 from gateway.errors import GatewayError
 from gateway.http import cors
-from gateway.http.aiohttp_embedded import answer_embedded
-from gateway.http.aiohttp_server import AiohttpServer
 from gateway.http.client import Pool
 from gateway.http.cors import Cors
 from gateway.http.forwarding import ClientView, Forwarding, traceparent
 from gateway.http.framing import HeadLimits, check_head
 from gateway.http.message import Answering, Field, Fields, Request, Response
-from gateway.http.server_limits import ServerLimits
 from gateway.http.switching import SWITCHING_PROTOCOLS, Switching, Tunnel
 from gateway.http.target import Target, normalise
 from gateway.http.websocket_frames import GOING_AWAY, POLICY_VIOLATION, TRY_AGAIN_LATER
@@ -380,44 +377,6 @@ def _check_path(target: Target, route: Route) -> None:
         raise GatewayError(errors.PATH_AMBIGUOUS, "%2F in the path; encoded_slash: keep allows it", where=route.where)
     if target.has_semicolon and not route.keeps_semicolon:
         raise GatewayError(errors.PATH_AMBIGUOUS, "`;` in the path; semicolon: keep allows it", where=route.where)
-
-
-def application(gateway: Gateway, limits: ServerLimits) -> web.Application:
-    """The gateway as an aiohttp application: run it alone, or below a prefix of a larger one with `add_subapp`.
-
-    Alone it listens with the gateway's own server, so that `serve` and an embedded gateway give the same answers; as a
-    part of another application it works behind that one's server (see `http.aiohttp_embedded`).
-    """
-
-    async def run(_: web.Application) -> AsyncIterator[None]:
-        await gateway.start()
-        yield
-        await gateway.close()
-
-    tunnels: set[Tunnel] = set()
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        return await answer_embedded(request, gateway.handle, tunnels, silence=limits.request_body)
-
-    async def end_tunnels(_: web.Application) -> None:
-        for tunnel in list(tunnels):
-            tunnel.close()
-
-    def make_server(**_: Any) -> web.Server:
-        app.freeze()
-        return AiohttpServer(gateway.handle, limits, tunnels=tunnels)
-
-    app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", answer, expect_handler=_leave_to_gateway)
-    app.cleanup_ctx.append(run)
-    app.on_shutdown.append(end_tunnels)
-    # What a runner asks for the server. aiohttp discourages subclasses of its application, and has no other seam.
-    object.__setattr__(app, "_make_handler", make_server)
-    return app
-
-
-async def _leave_to_gateway(_: web.Request) -> None:
-    """aiohttp would answer `Expect: 100-continue` before anything has been decided."""
 
 
 def make_app(config: Config | Mapping[str, Any] | str | Path) -> web.Application:

@@ -26,7 +26,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("router",),
     ("responses", "backchannel_logout"),
     ("app",),
-    ("forward_auth", "explanation"),
+    ("forward_auth", "explanation", "embedding"),
     ("admin",),
     ("build",),
     ("process",),

@@ -8,11 +8,12 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.app import Gateway, application
+from gateway.app import Gateway
 from gateway.build.crew import ALONE, Crew
 from gateway.build.gateway import GatewayBuilder
 from gateway.build.limits import server_limits
 from gateway.config import Config, ConfigError, Problem, load, parse
+from gateway.embedding import application
 
 __all__ = ["ALONE", "Crew", "build", "make_application", "problems", "server_limits"]
 

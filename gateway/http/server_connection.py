@@ -10,23 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 from gateway import errors
 from gateway.errors import GatewayError
-from gateway.http import lingering
 from gateway.http.body import UNREAD, Decoder, RequestBody, begin_body
+from gateway.http.ending_connection import EndingConnection
 from gateway.http.framing import expects_continue
-from gateway.http.hangup import has_hung_up
 from gateway.http.host import address_of
 from gateway.http.inline_task import InlineTask
 from gateway.http.lingering import Lingering
-from gateway.http.message import Begin, Field, Fields, Handler, Request, Response, Truncated
-from gateway.http.request_parser import KnownFields, RequestParser
+from gateway.http.message import Field, Fields, Request, Response, Truncated
+from gateway.http.persistence import may_persist
+from gateway.http.request_parser import RequestParser
 from gateway.http.response_head import BODILESS, CONTINUE, interim_head
 from gateway.http.response_writer import ResponseWriter
-from gateway.http.server_limits import ServerLimits
-from gateway.http.switching import SWITCHING_PROTOCOLS, Connected, Switching, hand_over
+from gateway.http.served_by import Server
+from gateway.http.switching import SWITCHING_PROTOCOLS, Switching, hand_over
 
 logger = logging.getLogger(__name__)
 
@@ -34,46 +34,18 @@ logger = logging.getLogger(__name__)
 _AT_ONCE: Final = 64
 
 
-class Server(Protocol):
-    """What a connection needs to know of its server."""
-
-    handler: Handler
-    begin: Begin | None
-    limits: ServerLimits
-    scheme: str
-    is_draining: bool
-    known_fields: KnownFields
-    connections: set[Connected]
-
-
-class ServerConnection(asyncio.Protocol):
+class ServerConnection(EndingConnection):
     """The protocol of one client. `_task` answers the request that was read last; `_body` is its body, until whole."""
 
     __slots__ = (
-        "_body",
         "_cancel",
         "_decoder",
-        "_head_since",
-        "_idle_since",
-        "_is_answering",
-        "_is_ending",
         "_is_reading",
-        "_is_reading_paused",
-        "_keep_alive",
-        "_lingering",
-        "_loop",
-        "_parser",
         "_served",
-        "_server",
         "_task",
-        "_transport",
         "_unread",
-        "_writer",
         "peer",
     )
-
-    _transport: asyncio.Transport
-    _writer: ResponseWriter
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -330,20 +302,11 @@ class ServerConnection(asyncio.Protocol):
         hand_over(self._server, response, self._transport, early, is_blocked=is_blocked)
 
     def _may_go_on(self, request: Request, response: Response, *, is_undelimited: bool) -> bool:
-        """Whether another request may follow on this connection (RFC 9112 §9.3)."""
         limit = self._server.limits.requests_per_connection
-        if not self._keep_alive or response.closes or request.defect is not None or self._server.is_draining:
+        is_last = self._server.is_draining or (limit > 0 and self._served >= limit)
+        if is_last or not self._keep_alive or request.defect is not None:
             return False
-        if limit and self._served >= limit:
-            return False
-        if is_undelimited and response.length is None:
-            return False
-        body = self._body
-        if body is None:
-            return True
-        # A client that was never asked for its body may send it or not: what follows can't be told apart. And a large
-        # one is not worth reading when nobody wants it.
-        return body.is_whole or not (body.is_withheld or (body.length or 0) > lingering.SIZE)
+        return may_persist(response, self._body, is_undelimited=is_undelimited)
 
     def _write_interim(self, status: int, fields: Sequence[Field]) -> None:
         self._transport.write(interim_head(status, fields))
@@ -383,61 +346,6 @@ class ServerConnection(asyncio.Protocol):
     def is_idle(self) -> bool:
         """Whether no request is being read or answered."""
         return not (self._is_answering or self._parser.is_under_way)
-
-    def close(self) -> None:
-        """Close after what has been written is sent. Who is still sending is read for a while, and not listened to."""
-        if self._transport.is_closing():
-            return
-        is_sending = self._is_ending or (self._body is not None and not self._body.is_whole)
-        self._is_ending = True
-        self._lingering.since = self._loop.time()
-        if is_sending and self._transport.can_write_eof():
-            self.read_on()
-            self._transport.write_eof()
-        else:
-            self._transport.close()
-
-    def abort(self) -> None:
-        """Cut the connection off, whatever is still to be sent."""
-        self._is_ending = True
-        self._transport.abort()
-
-    def _break_off(self, *, is_delimited: bool) -> None:
-        """End a response that was not sent whole, so that nobody can take it for whole (RFC 9112 §8)."""
-        self._keep_alive = False
-        self._is_ending = True
-        if is_delimited:
-            self._transport.close()
-        else:
-            self._writer.reset()
-
-    def end_if_late(self, now: float) -> None:
-        """Called by the server's sweep: end what takes longer than its limit. Times are those of the event loop."""
-        limits = self._server.limits
-        if self._is_reading_paused and has_hung_up(self._transport):
-            self.abort()
-        elif self._writer.paused_since is not None and now - self._writer.paused_since > limits.request_body:
-            # Who stops reading would hold an upstream connection for ever.
-            self.abort()
-        elif self._lingering.since is not None:
-            is_sent = self._transport.get_write_buffer_size() == 0
-            if self._lingering.is_too_long(now, is_sent=is_sent, patience=limits.request_body):
-                self.abort()
-        elif self._body is not None and self._body.is_waited_for:
-            self._body.fail_if_silent(now, limits.request_body)
-        elif self._is_answering:
-            pass  # its limits are those of whoever works for it
-        elif self._head_since is None:
-            if now - self._idle_since > limits.idle:
-                self.close()
-        elif now - self._head_since > limits.request_head:
-            self._end_late_head(limits.request_head)
-
-    def _end_late_head(self, limit: float) -> None:
-        if self._parser.is_under_way:
-            self._refuse(GatewayError(errors.REQUEST_TIMEOUT, f"no whole head in {limit:g} s"))
-        else:
-            self.close()
 
     def __repr__(self) -> str:
         return f"<ServerConnection {'idle' if self.is_idle else 'busy'}, {self._served} served>"
