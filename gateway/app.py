@@ -228,7 +228,8 @@ class Gateway:
             record.auth_seconds = self.clock() - record.started
         # What clients cause must not fill the log; the access log has the reason, and `explain` the rest.
         level = logging.WARNING if error.reason.status >= 500 else logging.DEBUG
-        logger.log(level, "refused %s: %s: %s", record.request_id, error.reason.name, error.evidence)
+        if logger.isEnabledFor(level):
+            logger.log(level, "refused %s: %s: %s", record.request_id, error.reason.name, error.evidence)
         route = self.routes.get(record.route) if record.route is not None else None
         if route is None or route.resource is None:
             response = refuse(error, request_id=record.request_id, style=self.style)

@@ -42,10 +42,12 @@ class Rules:
     meaning: object = field(default_factory=object, repr=False)
     """The same object for rules of several routes that ask for the same: a permit by one is a permit by all."""
 
-    @property
-    def challenge_scopes(self) -> tuple[str, ...]:
-        """Every scope the route speaks of, for the challenge (RFC 6750 §3)."""
-        return (*self.scopes, *(scope for scope in self.any_scope if scope not in self.scopes))
+    challenge_scopes: tuple[str, ...] = field(init=False)
+    """Every scope the route speaks of, for the challenge (RFC 6750 §3)."""
+
+    def __post_init__(self) -> None:
+        others = (scope for scope in self.any_scope if scope not in self.scopes)
+        object.__setattr__(self, "challenge_scopes", (*self.scopes, *others))
 
 
 def permit_anonymous() -> Permit:

@@ -146,24 +146,26 @@ class Wakeup:
     and can be cancelled. An `InlineTask` is resumed in place.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_is_cancelled", "_is_due", "task")
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_is_cancelled", "is_due", "task")
 
     def __init__(self) -> None:
         self._asyncio_future_blocking = True
         self._callback: tuple[Callable[[Wakeup], object], contextvars.Context | None] | None = None
-        self._is_due = self._is_cancelled = False
+        self._is_cancelled = False
+        self.is_due = False
+        """Whether the wait is over, or was cancelled."""
         self.task: InlineTask | None = None
         """Who waits, if it is a task of ours."""
 
     def __await__(self) -> Generator[Wakeup, None, None]:
-        if not self._is_due:
+        if not self.is_due:
             yield self
 
     def wake(self) -> None:
         """Let the task go on; a second time does nothing."""
-        if self._is_due:
+        if self.is_due:
             return
-        self._is_due = True
+        self.is_due = True
         if self.task is not None:
             self.task.resume()
         else:
@@ -188,9 +190,9 @@ class Wakeup:
 
     def cancel(self, msg: object = None) -> bool:
         """End the wait. Whether that was news."""
-        if self._is_due:
+        if self.is_due:
             return False
-        self._is_due = self._is_cancelled = True
+        self.is_due = self._is_cancelled = True
         self._call_back()
         return True
 

@@ -164,8 +164,6 @@ def test_each_rule_of_a_route_is_checked(tmp_path: Path, line: str, message: str
     ("block", "message"),
     [
         ("tls: {certificate: x}", "tls: not supported yet"),
-        ("workers: 2", "workers: not supported yet"),
-        ("workers: auto", "workers: not supported yet"),
         ("redis: {}", "redis.url: is missing"),
         ("redis: {url: 'redis://h', secret: short}", "redis.secret: must have 32 bytes at the least"),
         (
