@@ -136,6 +136,7 @@ TARGET_TOO_LONG = Reason(
 EXPECTATION_FAILED = Reason(
     "expectation_failed", 417, "Expectation not supported", "Only Expect: 100-continue is understood.", None, True
 )
+TOO_EARLY = Reason("too_early", 425, "Too early", "Send the request again once the TLS handshake is complete.")
 RATE_LIMITED = Reason("rate_limited", 429, "Too many requests", "Wait as long as Retry-After says, then try again.")
 HEAD_TOO_LARGE = Reason("head_too_large", 431, "The header is too large", "Send fewer or shorter fields.", None, True)
 
@@ -185,4 +186,7 @@ UPSTREAM_TIMEOUT = Reason(
 )
 VERSION_UNSUPPORTED = Reason(
     "version_unsupported", 505, "HTTP version not supported", "Use HTTP/1.1 or HTTP/1.0.", None, True
+)
+LOOP_DETECTED = Reason(
+    "loop_detected", 508, "Loop detected", "The request has been here before: it is being forwarded in a circle."
 )

@@ -91,10 +91,11 @@ async def explain(
     record.steps = []
     try:
         route, inbound, permit = await gateway.admit(request, record)
+        upstream_request = _upstream_request(route, inbound, permit, record)
     except GatewayError as error:
         record.note(_failed_step(error), False, f"{error.reason.name}: {error.evidence}", error.where)
         return _explanation(record, error.reason.status, error.reason.name, None)
-    return _explanation(record, 200, None, _upstream_request(route, inbound, permit, record))
+    return _explanation(record, 200, None, upstream_request)
 
 
 def _explanation(
@@ -119,6 +120,7 @@ def _failed_step(error: GatewayError) -> str:
         "key_unknown": "key",
         "signature_invalid": "key",
         "algorithm_refused": "key",
+        "loop_detected": "upstream",
     }
     name = error.reason.name
     if name in by_reason:

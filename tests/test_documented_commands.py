@@ -34,6 +34,7 @@ CHANGING = (
     (r"good for \d+ s", "good for N s"),
     (r'("(?:id|request_id)": )"[\w-]+"', r'\1"…"'),
     (r"\b\d{10}(?:\.\d+)?\b", "T"),
+    (r"oauth-gateway-[0-9a-f]{8}\b", "oauth-gateway-…"),
     (r"(?m)^( *(?:X-Request-Id|Date|Content-Length|Location): ).*$", r"\1…"),
 )
 """What differs from one run to the next."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import secrets
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from gateway.config.routes import Route as RouteConfig
 from gateway.config.source import Path_
 from gateway.errors import GatewayError
 from gateway.http.cors import Cors
+from gateway.http.via import Via
 from gateway.oauth.resource_metadata import ProtectedResource
 from gateway.router import canonical_template
 from gateway.upstream.fields import RequestFields, ResponseFields
@@ -45,6 +47,7 @@ class RouteBuilder:
         self._buckets = shared.buckets
         self._failures = shared.failures
         self.upstreams = {name: upstream_service(name, upstream) for name, upstream in config.upstreams.items()}
+        self._via = Via(secrets.token_hex(4))
         # Routes that say the same share what is made of it, and what is kept with it for each token or client.
         self._shared: dict[object, Any] = {}
         self._vouched = frozenset(name for preset in PRESETS.values() for name in preset) | frozenset(
@@ -131,7 +134,11 @@ class RouteBuilder:
         return self._same(
             ("request", keeps, headers.model_dump_json()),
             lambda: RequestFields(
-                vouched=self._vouched, keeps_authorization=keeps, removed=headers.remove, added=headers.set.items()
+                vouched=self._vouched,
+                keeps_authorization=keeps,
+                via=self._via,
+                removed=headers.remove,
+                added=headers.set.items(),
             ),
         )
 

@@ -41,7 +41,7 @@ class ClientView:
     """The client's address, and how it addressed us. `host` is for routing, `authority` is what Host said.
 
     `origin` is our own scheme and authority as clients see them (`external_url` where configured). `lines` are the
-    forwarding fields for the upstream, as header lines.
+    forwarding fields for the upstream, as header lines. `is_proxied` says that a trusted proxy passed the request on.
     """
 
     ip: str
@@ -50,6 +50,7 @@ class ClientView:
     authority: str
     origin: str
     lines: bytes
+    is_proxied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class Forwarding:
             chain, hop = self._believed(_chain(peer), _hops(fields))
             scheme = _scheme(_last(fields, b"x-forwarded-proto")) or _scheme(hop.scheme) or scheme
             external = _authority(_last(fields, b"x-forwarded-host")) or _authority(hop.host) or host.authority
-            view = self._view(scheme, host, external, chain)
+            view = self._view(scheme, host, external, chain, is_proxied=True)
             if sum(len(value) for values in told for value in values) <= _MAX_KEY:
                 self._remember(key, view)
         return view
@@ -132,10 +133,13 @@ class Forwarding:
                 break
         return chain, believed
 
-    def _view(self, scheme: str, host: Host, external_host: str, chain: tuple[str, ...]) -> ClientView:
+    def _view(
+        self, scheme: str, host: Host, external_host: str, chain: tuple[str, ...], *, is_proxied: bool = False
+    ) -> ClientView:
         origin = self._external_url if self._external_url is not None else f"{scheme}://{external_host}"
         ip = chain[0] if chain else ""
-        return ClientView(ip, scheme, host.name, host.authority, origin, _lines(scheme, external_host, chain))
+        lines = _lines(scheme, external_host, chain)
+        return ClientView(ip, scheme, host.name, host.authority, origin, lines, is_proxied)
 
     def _remember(self, key: tuple[object, ...], view: ClientView) -> None:
         if len(self._views) >= _MAX_KEPT:

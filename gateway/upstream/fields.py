@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from gateway.http.headers import HOP_BY_HOP, fold, nominated
 from gateway.http.message import Field, Fields
+from gateway.http.via import Via
 
 _TABLE_SIZE = 512
 _PASSES, _ENDS, _NOMINATES = "passes", "ends here", "nominates others"
@@ -88,6 +89,7 @@ class RequestFields:
         *,
         vouched: Iterable[str],
         keeps_authorization: bool,
+        via: Via,
         removed: Iterable[str] = (),
         added: Iterable[tuple[str, str]] = (),
     ) -> None:
@@ -98,15 +100,35 @@ class RequestFields:
             # The proof goes with its token: alone it would only tell the upstream of a key.
             dropped |= {b"authorization", b"dpop"}
         self._passing = PassingFields(dropped)
+        self._via = via
         self._added = lines((name.encode("ascii"), value.encode("utf-8")) for name, value in added)
 
-    def lines(self, fields: Fields) -> bytes:
-        """The header lines that go upstream, framing, identity and forwarding fields aside."""
+    def lines(self, fields: Fields, version: tuple[int, int]) -> bytes:
+        """The header lines that go upstream, framing, identity and forwarding fields aside. `version` is the one the
+        request was received in.
+
+        Raises `GatewayError` (loop_detected) for a request that has been here before.
+        """
         kept: bytes | None = fields.kept.get(self)
         if kept is None:
-            kept = lines(self._passing.of(fields.raw)) + self._added
+            self._via.check(fields)
+            passing = self._passing.of(fields.raw)
+            if len(fields.values(b"cookie")) > 1:
+                passing = _with_one_cookie(passing)
+            # The same fields are never read with another version: those that are known are all of HTTP/1.1.
+            kept = lines(passing) + self._added + self._via.line(version)
             fields.keep(self, kept)
         return kept
+
+
+def _with_one_cookie(fields: list[Field]) -> list[Field]:
+    """Cookie is the one list that is joined with semicolons (RFC 9113 §8.2.3): upstreams that join the lines by
+    themselves use commas, as for every other field, and then see other cookies.
+    """
+    cookies = b"; ".join(value for name, value in fields if name.lower() == b"cookie")
+    first = next((index for index, (name, _) in enumerate(fields) if name.lower() == b"cookie"), 0)
+    others = [field for field in fields if field[0].lower() != b"cookie"]
+    return [*others[:first], (b"Cookie", cookies), *others[first:]] if cookies else others
 
 
 class ResponseFields:

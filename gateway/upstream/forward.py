@@ -15,6 +15,7 @@ from gateway import errors
 from gateway.access.rules import Permit
 from gateway.errors import GatewayError
 from gateway.http import client, websocket_handshake
+from gateway.http.max_forwards import forwarded_once, hops_left
 from gateway.http.message import Request, Response
 from gateway.http.response_head import BODILESS
 from gateway.http.response_parser import Interim
@@ -29,6 +30,7 @@ from gateway.upstream.websocket import switching, without_handshake
 _BUSY_RETRY_AFTER = 1
 # Methods whose requests announce an empty body too (RFC 9110 §8.6).
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(slots=True, eq=False)
@@ -74,6 +76,13 @@ class Forward:
         `is_replacement`: it was begun, and found a connection that had been closed.
         """
         request, body = inbound.request, inbound.request.body
+        if inbound.client.is_proxied:
+            _check_early_data(request)
+        if request.method == "OPTIONS" and b"max-forwards" in request.fields:
+            left = hops_left(request.fields)
+            if left == 0:
+                return Response(204)
+            inbound = replace(inbound, request=forwarded_once(request, left))
         record.upstream = self.upstream.name
         if b"upgrade" in request.fields.by_name and websocket_handshake.is_asked_for(request.fields):
             return await self._open_websocket(inbound, permit, record)
@@ -104,8 +113,9 @@ class Forward:
         by calling this. What is returned ends it.
         """
         request = inbound.request
-        if b"upgrade" in request.fields.by_name:
-            return None
+        by_name = request.fields.by_name
+        if b"upgrade" in by_name or b"early-data" in by_name or request.method == "OPTIONS":
+            return None  # there may be more to do than to send it on
         record.upstream = self.upstream.name
         started = self.clock()
 
@@ -169,11 +179,11 @@ class Forward:
             identity = permit.rendered[self.identity] = self.identity.lines(permit)
         host = self.host if self.host is not None else view.authority
         target = self.rewriting(inbound.target, inbound.segments)
-        return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b%bX-Request-Id: %b\r\nVia: 1.1 oauth-gateway\r\n%b\r\n" % (
+        return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b%bX-Request-Id: %b\r\n%b\r\n" % (
             request.method.encode("ascii"),
             target.encode("latin-1"),
             host.encode("ascii"),
-            self.request_fields.lines(request.fields),
+            self.request_fields.lines(request.fields, request.version),
             identity,
             view.lines,
             record.request_id.encode("ascii"),
@@ -189,13 +199,21 @@ class Forward:
             evidence = f"{name}: every connection is busy (max_connections)"
             return GatewayError(errors.UPSTREAM_UNAVAILABLE, evidence, retry_after=_BUSY_RETRY_AFTER)
         if isinstance(problem, client.ConnectTimeout | client.ResponseTimeout | client.IdleTimeout):
-            return GatewayError(errors.UPSTREAM_TIMEOUT, f"{name}: {problem}")
+            return GatewayError(errors.UPSTREAM_TIMEOUT, f"{name}: {str(problem) or 'no connection in time'}")
         return GatewayError(errors.UPSTREAM_INVALID, f"{name}: {problem}")
 
     def _interim(self, request: Request) -> Interim:
         pass_on, fields = cast("Interim", request.interim), self.response_fields
         # 100 answers an expectation, and that is ours to answer: ours has been sent, or none was asked for.
         return lambda status, received: pass_on(status, fields.of(received)) if status != 100 else None
+
+
+def _check_early_data(request: Request) -> None:
+    """Refuse what a proxy got in TLS 1.3 early data and whose repetition could do harm: anybody may have replayed it
+    (RFC 8470 §5.1). Any value of the field counts as 1.
+    """
+    if b"early-data" in request.fields and request.method not in _SAFE:
+        raise GatewayError(errors.TOO_EARLY, f"{request.method} in early data")
 
 
 def _framing_line(request: Request) -> bytes:
