@@ -52,6 +52,18 @@ class RedisFigures(Protocol):
         ...
 
 
+class UpstreamFigures(Protocol):
+    """How the endpoints of an upstream do."""
+
+    retries: int
+    """How often a request was sent again."""
+
+    @property
+    def health(self) -> Mapping[str, bool]:
+        """By the address of an endpoint, whether requests go there."""
+        ...
+
+
 class _Histogram:
     """Durations in seconds, counted by the first bucket whose upper bound is not below them."""
 
@@ -94,6 +106,7 @@ class Metrics:
         self._introspection_durations: defaultdict[str, _Histogram] = defaultdict(lambda: _Histogram(_REQUEST_BUCKETS))
         self._redis: RedisFigures | None = None
         self._revocations: Callable[[], int] | None = None
+        self._watched_upstreams: Mapping[str, UpstreamFigures] = {}
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Families(self._collect))
 
@@ -106,6 +119,7 @@ class Metrics:
         caches: Mapping[str, Sequence[CacheFigures]],
         revocations: Callable[[], int],
         redis: RedisFigures | None = None,
+        upstreams: Mapping[str, UpstreamFigures] | None = None,
     ) -> None:
         """Say where to read the figures that others keep; they are read when a scrape comes. `caches` by label."""
         self._in_flight = requests_in_flight
@@ -114,6 +128,7 @@ class Metrics:
         self._caches = caches
         self._revocations = revocations
         self._redis = redis
+        self._watched_upstreams = upstreams or {}
 
     def observe(self, record: RequestRecord) -> None:
         """Count one request that has ended."""
@@ -143,6 +158,7 @@ class Metrics:
         yield from self._of_keys()
         yield from self._of_introspection()
         yield from self._of_caches()
+        yield from self._of_endpoints()
         yield from self._of_shared_state()
 
     def _of_requests(self) -> Iterator[Metric]:
@@ -233,6 +249,17 @@ class Metrics:
         for issuer, histogram in self._introspection_durations.items():
             histogram.add_to(durations, [issuer])
         yield durations
+
+    def _of_endpoints(self) -> Iterator[Metric]:
+        healthy = GaugeMetricFamily(
+            "gateway_upstream_healthy", "1 while requests go to this endpoint.", labels=["upstream", "endpoint"]
+        )
+        retries = CounterMetricFamily("gateway_upstream_retries", "Requests that were sent again.", labels=["upstream"])
+        for name, upstream in self._watched_upstreams.items():
+            retries.add_metric([name], upstream.retries)
+            for endpoint, is_healthy in upstream.health.items():
+                healthy.add_metric([name, endpoint], int(is_healthy))
+        yield from (healthy, retries)
 
     def _of_shared_state(self) -> Iterator[Metric]:
         if self._revocations is not None:

@@ -21,6 +21,7 @@ from gateway.admin.listener import Health, make_admin_app
 from gateway.admin.metrics import Metrics
 from gateway.config import Config
 from gateway.http.server import HttpServer
+from gateway.http.tls_listener import Handshakes, TlsListener, tcp_sockets, unix_socket
 from gateway.process import logs, traces
 
 logger = logging.getLogger(__name__)
@@ -40,8 +41,10 @@ class Worker:
         self.gateway = build.build(config)
         self.addresses: list[str] = []
         self.admin_address = ""
-        self._server = HttpServer(self.gateway.handle, build.server_limits(config))
-        self._listeners: list[asyncio.Server] = []
+        limits, tls = build.server_limits(config), build.listener_tls(config)
+        self._server = HttpServer(self.gateway.handle, limits, scheme="http" if tls is None else "https")
+        self._handshakes = Handshakes(self._server, tls, timeout=limits.request_head) if tls is not None else None
+        self._listeners: list[asyncio.Server | TlsListener] = []
         self._admin: web.AppRunner | None = None
         self._health = self._make_health()
         self._metrics = Metrics()
@@ -64,6 +67,7 @@ class Worker:
             key_sources=[issuer.keys for issuer in gateway.issuers.values()],
             caches={"token": [gateway.verifier], "introspection": gateway.introspections},
             revocations=lambda: len(gateway.revoker.deny_list),
+            upstreams=gateway.upstreams,
             redis=gateway.store,
         )
         for introspection in gateway.introspections:
@@ -92,6 +96,8 @@ class Worker:
             await asyncio.sleep(timeouts.drain_delay)
         for listener in self._listeners:
             listener.close()
+        if self._handshakes is not None:
+            self._handshakes.abort()
         self._server.drain()
         await self._server.wait_closed(timeouts.drain)
         await self.gateway.close()
@@ -123,13 +129,20 @@ class Worker:
         with _names(address):
             if address.startswith("unix:"):
                 path = address.removeprefix("unix:")
-                self._listeners.append(await loop.create_unix_server(self._server, path, backlog=_BACKLOG))
+                if self._handshakes is not None:
+                    self._listeners.append(TlsListener(unix_socket(path, _BACKLOG), self._handshakes))
+                else:
+                    self._listeners.append(await loop.create_unix_server(self._server, path, backlog=_BACKLOG))
                 self.addresses.append(address)
                 return
             host, port = _split(address)
-            listener = await loop.create_server(self._server, host, port, backlog=_BACKLOG)
-        self._listeners.append(listener)
-        self.addresses += [_shown(endpoint.getsockname()) for endpoint in listener.sockets]
+            listeners: list[asyncio.Server | TlsListener] = []
+            if self._handshakes is not None:
+                listeners += [TlsListener(each, self._handshakes) for each in tcp_sockets(host, port, _BACKLOG)]
+            else:
+                listeners.append(await loop.create_server(self._server, host, port, backlog=_BACKLOG))
+        self._listeners += listeners
+        self.addresses += [_shown(each.getsockname()) for listener in listeners for each in listener.sockets]
 
 
 def run(config: Config) -> None:

@@ -6,7 +6,7 @@ Takes a `Permit`: what has not been decided on can't be forwarded.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,13 +14,16 @@ from gateway import errors
 from gateway.access.rules import Permit
 from gateway.errors import GatewayError
 from gateway.http import client
+from gateway.http.client import Pool, UpstreamResponse
 from gateway.http.message import Request, Response
 from gateway.http.response_head import BODILESS
 from gateway.http.response_parser import Interim
 from gateway.record import RequestRecord
+from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.fields import RequestFields, ResponseFields
 from gateway.upstream.identity import Identity
 from gateway.upstream.inbound import Inbound
+from gateway.upstream.service import Upstream
 from gateway.upstream.target import Rewriting
 
 _BUSY_RETRY_AFTER = 1
@@ -28,19 +31,12 @@ _BUSY_RETRY_AFTER = 1
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
-@dataclass(slots=True, eq=False)
-class Upstream:
-    """A service behind the gateway, by its name in the configuration: where it is and its connections."""
-
-    name: str
-    pool: client.Pool
-    authority: str
-    is_unix: bool = False
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Forward:
-    """The action of a route that has an upstream. `host` is what Host says there, None to keep the client's."""
+    """The action of a route that has an upstream. `host` is what Host says there, None to keep the client's.
+
+    With `names_endpoint` Host is that of the endpoint which is chosen, and `host` what `explain` shows.
+    """
 
     upstream: Upstream
     rewriting: Rewriting
@@ -50,6 +46,7 @@ class Forward:
     identity: Identity
     max_body: int
     timeout: float | None
+    names_endpoint: bool = False
     clock: Callable[[], float] = time.perf_counter
 
     async def __call__(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> Response:
@@ -58,17 +55,14 @@ class Forward:
         record.upstream = self.upstream.name
         if body is not None:
             body.limit(self.max_body)
-        head = self.head(inbound, permit, record)
+        interim = self._interim(request) if request.interim is not None else None
         started = self.clock()
+        pool = self.upstream.direct
         try:
-            answer = await self.upstream.pool.send(
-                head,
-                method=request.method,
-                body=body,
-                chunked=body is not None and body.length is None,
-                response_timeout=self.timeout,
-                interim=self._interim(request) if request.interim is not None else None,
-            )
+            if pool is not None:
+                answer = await self._send(pool, self.head(inbound, permit, record), request, interim)
+            else:
+                answer = await self._send_to_one_of(inbound, permit, record, interim)
         except client.FAILURES as problem:
             raise self._failure(problem) from problem
         record.upstream_seconds = self.clock() - started
@@ -78,13 +72,41 @@ class Forward:
             return Response(answer.status, fields, answer.body, answer.reason)
         return Response(answer.status, fields, b"", answer.reason, answer, answer.length)
 
-    def head(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> bytes:
-        """The request head for the upstream: one canonical request, so no framing of the client's survives."""
+    def _send(self, pool: Pool, head: bytes, request: Request, interim: Interim | None) -> Awaitable[UpstreamResponse]:
+        body = request.body
+        return pool.send(
+            head,
+            method=request.method,
+            body=body,
+            chunked=body is not None and body.length is None,
+            response_timeout=self.timeout,
+            interim=interim,
+        )
+
+    async def _send_to_one_of(
+        self, inbound: Inbound, permit: Permit, record: RequestRecord, interim: Interim | None
+    ) -> UpstreamResponse:
+        """The same where there is a choice: each endpoint gets a head of its own."""
+        request, upstream = inbound.request, self.upstream
+
+        def attempt(endpoint: Endpoint) -> Awaitable[UpstreamResponse]:
+            host = endpoint.site.authority if self.names_endpoint else None
+            return self._send(endpoint.pool, self.head(inbound, permit, record, host), request, interim)
+
+        key = upstream.key(inbound, permit) if upstream.key is not None else None
+        return await upstream.send(attempt, key=key, method=request.method, has_body=request.body is not None)
+
+    def head(self, inbound: Inbound, permit: Permit, record: RequestRecord, host: str | None = None) -> bytes:
+        """The request head for the upstream: one canonical request, so no framing of the client's survives.
+
+        `host` stands instead of the route's own.
+        """
         request, view = inbound.request, inbound.client
         identity = permit.rendered.get(self.identity)
         if identity is None:
             identity = permit.rendered[self.identity] = self.identity.lines(permit)
-        host = self.host if self.host is not None else view.authority
+        if host is None:
+            host = self.host if self.host is not None else view.authority
         target = self.rewriting(inbound.target, inbound.segments)
         return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b%bX-Request-Id: %b\r\nVia: 1.1 oauth-gateway\r\n%b\r\n" % (
             request.method.encode("ascii"),
