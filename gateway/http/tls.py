@@ -106,6 +106,30 @@ class ClientContext(FileContext):
         return context
 
 
+class _TellingWhy(ssl.SSLObject):
+    """Lets the alert of a failed handshake reach the client (RFC 8446 §6.2).
+
+    The event loops drop what OpenSSL has to say when a handshake fails, and whoever forgot a certificate would see a
+    connection that is reset for no reason. So they are told first that more has to be read: then they send what there
+    is. The client closes, or else the handshake's time runs out.
+    """
+
+    _failure: ssl.SSLError | None = None
+
+    def do_handshake(self) -> None:
+        """Called by the event loop whenever the client has sent something."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as failure:
+            logger.debug("a TLS handshake failed: %s", failure)
+            self._failure = failure
+            raise ssl.SSLWantReadError from failure
+
+
 class ServerContext(FileContext):
     """As whom a listener answers, and whom it lets in. `client_certificate` is a name of `CLIENT_CERTIFICATES`."""
 
@@ -126,6 +150,7 @@ class ServerContext(FileContext):
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.sslobject_class = _TellingWhy
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
         context.set_alpn_protocols(_PROTOCOLS)

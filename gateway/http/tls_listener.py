@@ -85,7 +85,7 @@ class Handshakes:
                     ssl_shutdown_timeout=_SHUTDOWN_SECONDS,
                 )
         except (OSError, TimeoutError) as problem:
-            logger.debug("a TLS handshake failed: %s", problem or type(problem).__name__)
+            logger.debug("a TLS handshake came to nothing: %s", problem or type(problem).__name__)
 
 
 class TlsListener:

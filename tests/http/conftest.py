@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import pytest
 import uvloop
 
-BOTH_LOOPS = {"test_client.py", "test_connection.py"}
+BOTH_LOOPS = {"test_client.py", "test_connection.py", "test_tls_listener.py"}
 
 
 def pytest_asyncio_loop_factories(
