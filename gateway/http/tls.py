@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +114,7 @@ class _TellingWhy(ssl.SSLObject):
     is. The client closes, or else the handshake's time runs out.
     """
 
+    outgoing: ssl.MemoryBIO
     _failure: ssl.SSLError | None = None
 
     def do_handshake(self) -> None:
@@ -126,8 +127,22 @@ class _TellingWhy(ssl.SSLObject):
             raise
         except ssl.SSLError as failure:
             logger.debug("a TLS handshake failed: %s", failure)
+            if not self.outgoing.pending:
+                raise
             self._failure = failure
             raise ssl.SSLWantReadError from failure
+
+
+class _ListenerContext(ssl.SSLContext):
+    """Makes such objects, which know where their alert would be."""
+
+    sslobject_class = _TellingWhy
+
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **rules: Any) -> ssl.SSLObject:
+        """Called by the event loop for a new connection."""
+        wrapped = super().wrap_bio(incoming, outgoing, *args, **rules)
+        cast("_TellingWhy", wrapped).outgoing = outgoing
+        return wrapped
 
 
 class ServerContext(FileContext):
@@ -149,8 +164,7 @@ class ServerContext(FileContext):
         super().__init__(certificate, private_key, client_ca, clock=clock)
 
     def _load(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.sslobject_class = _TellingWhy
+        context = _ListenerContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
         context.set_alpn_protocols(_PROTOCOLS)
