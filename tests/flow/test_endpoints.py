@@ -22,7 +22,8 @@ from tests.flow.test_forwarding import OPEN
 from tests.gateway_process import GatewayProcess, serving
 from tests.http.origin import ScriptedOrigin, always_ok, silent, until
 from tests.services import held_port
-from tests.upstream.test_service import BUSY, always
+from tests.upstream.test_names import lookup_in
+from tests.upstream.test_service import BUSY, always, several_on_one_port
 from tests.world import bearer, configuration, world
 
 SECONDS = 1.5
@@ -231,6 +232,20 @@ async def test_the_least_busy_endpoint_is_asked_while_another_one_hangs() -> Non
             for task in first:
                 task.cancel()
             await asyncio.gather(*first, return_exceptions=True)
+
+
+async def test_a_name_with_several_addresses_is_several_endpoints(tmp_path: Path) -> None:
+    file = tmp_path / "hosts"
+    file.write_text("127.0.0.2 orders.internal\n127.0.0.3 orders.internal\n")
+    origins = await several_on_one_port("127.0.0.2", "127.0.0.3")
+    url = f"http://orders.internal:{origins[0].port}"
+    async with world(OPEN, lookup=lookup_in(file), upstreams={"orders": {"url": url}}) as w:
+        await until(lambda: len(w.gateway.upstreams["orders"].endpoints) == 2)
+        answers = [await w.ask("GET", "/open/x", CLOSE) for _ in range(4)]
+        assert Counter(answer.body for answer in answers) == {b"127.0.0.2": 2, b"127.0.0.3": 2}
+    for origin in origins:
+        assert f"Host: orders.internal:{origin.port}\r\n".encode() in origin.received[0]
+        await origin.__aexit__(None, None, None)
 
 
 # What clients are told
