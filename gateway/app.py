@@ -24,7 +24,6 @@ from gateway.access.verification import TrustedIssuer, Verifier
 from gateway.cache.redis import SharedStore
 from gateway.errors import GatewayError
 from gateway.http import cors
-from gateway.http.client import Pool
 from gateway.http.cors import Cors
 from gateway.http.forwarding import ClientView, Forwarding, traceparent
 from gateway.http.framing import HeadLimits, check_head
@@ -39,6 +38,7 @@ from gateway.responses import ErrorStyle, refuse
 from gateway.router import Match, Router
 from gateway.upstream.forward import Replaceable
 from gateway.upstream.inbound import Action, Inbound
+from gateway.upstream.service import Upstream
 
 if TYPE_CHECKING:
     from gateway.config import Config
@@ -106,7 +106,7 @@ class Gateway:
     style: ErrorStyle
     verifier: Verifier
     issuers: Mapping[str, TrustedIssuer]
-    pools: Mapping[str, Pool]
+    upstreams: Mapping[str, Upstream]
     revoker: Revoker
     own: Router[Route]
     store: SharedStore | None = None
@@ -122,11 +122,13 @@ class Gateway:
         return [issuer.introspection for issuer in self.issuers.values() if issuer.introspection is not None]
 
     async def start(self) -> None:
-        """Read the revocations, and begin to fetch the issuers' keys, without waiting: they may be down."""
+        """Read the revocations, and begin to watch upstreams and fetch the issuers' keys, without waiting for them."""
         if self.feed is not None:
             await self.feed.start()
         for issuer in self.issuers.values():
             await issuer.keys.start()
+        for upstream in self.upstreams.values():
+            await upstream.start()
 
     async def close(self) -> None:
         """Stop what runs in the background and close the idle connections."""
@@ -139,8 +141,8 @@ class Gateway:
             await self.feed.close()
         if self.store is not None:
             await self.store.close()
-        for pool in self.pools.values():
-            pool.close()
+        for upstream in self.upstreams.values():
+            await upstream.close()
 
     async def wait_for_keys(self, timeout: float) -> None:
         """Wait until every issuer has been asked once, at most `timeout` seconds; used by `explain`."""

@@ -7,11 +7,14 @@ as it was sent. It knows nothing of routes; `gateway.http.connection` does the t
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass, field
 from typing import Final
+
+from aiohappyeyeballs import AddrInfoType, start_connection
 
 from gateway.http.connection import BUFFER_SIZE, Connection, Disconnected, ResponseTimeout
 from gateway.http.message import Truncated
@@ -62,19 +65,25 @@ FAILURES: Final = (
 
 _Waiter = asyncio.Future[Connection | None]
 
+_NEXT_ADDRESS_AFTER: Final = 0.25
+"""Seconds before the next address is tried beside the one that has not answered (RFC 8305 §5)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where to connect: `unix_path` where given, else `host` and `port`.
 
-    With `tls` the connection is encrypted and the certificate has to be for `server_name`, or else for `host`.
+    With `tls` the connection is encrypted and the certificate has to be for `server_name`, or else for `host`; a
+    function is asked for the context of each new connection. `addresses` are those of `host`, where somebody knows
+    them already: the first that answers is taken (RFC 8305).
     """
 
     host: str
     port: int
-    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = field(default=None, repr=False)
     server_name: str | None = None
     unix_path: str | None = None
+    addresses: tuple[str, ...] = ()
 
 
 class Pool:
@@ -97,6 +106,7 @@ class Pool:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.origin = origin
+        self._addresses = origin.addresses
         self._connect_timeout = connect_timeout
         self._response_timeout = response_timeout
         self._idle_timeout = idle_timeout
@@ -118,6 +128,11 @@ class Pool:
     def idle(self) -> int:
         """Connections without a request."""
         return len(self._idle)
+
+    @property
+    def load(self) -> int:
+        """Requests under way, those that wait for a connection included."""
+        return self._open - len(self._idle) + len(self._waiters)
 
     async def send(
         self,
@@ -293,7 +308,7 @@ class Pool:
             if isinstance(error, TimeoutError):
                 raise ConnectTimeout from error
             if isinstance(error, OSError | ValueError):  # ValueError: a host that is no name (IDNA)
-                raise ConnectFailed(type(error).__name__) from error
+                raise ConnectFailed(_told(error)) from error
             raise
         connection.belong(self)
         return connection
@@ -304,16 +319,26 @@ class Pool:
         def protocol() -> Connection:
             return Connection(loop, idle_timeout=self._idle_timeout, buffer=self._buffer, clock=self._clock)
 
-        name = (origin.server_name or origin.host) if origin.tls is not None else None
+        tls = origin.tls() if callable(origin.tls) else origin.tls
+        name = (origin.server_name or origin.host) if tls is not None else None
         if origin.unix_path is not None:
-            _, connection = await loop.create_unix_connection(
-                protocol, origin.unix_path, ssl=origin.tls, server_hostname=name
-            )
+            _, connection = await loop.create_unix_connection(protocol, origin.unix_path, ssl=tls, server_hostname=name)
+        elif len(self._addresses) > 1:
+            endpoint = await self._first_to_answer(loop)
+            _, connection = await loop.create_connection(protocol, sock=endpoint, ssl=tls, server_hostname=name)
         else:
-            _, connection = await loop.create_connection(
-                protocol, origin.host, origin.port, ssl=origin.tls, server_hostname=name
-            )
+            host = self._addresses[0] if self._addresses else origin.host
+            _, connection = await loop.create_connection(protocol, host, origin.port, ssl=tls, server_hostname=name)
         return connection
+
+    async def _first_to_answer(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
+        """Try the addresses one after the other, a little apart. Next time the one that answered is the first."""
+        places = [_place(address, self.origin.port) for address in self._addresses]
+        endpoint = await start_connection(places, happy_eyeballs_delay=_NEXT_ADDRESS_AFTER, loop=loop)
+        winner = endpoint.getpeername()[0]
+        if winner != self._addresses[0] and winner in self._addresses:
+            self._addresses = (winner, *(address for address in self._addresses if address != winner))
+        return endpoint
 
     def __repr__(self) -> str:
         return f"<Pool {self._open} open, {len(self._idle)} idle, {len(self._waiters)} waiting>"
@@ -337,3 +362,18 @@ class _Lender:
 
     def lost(self, connection: Connection) -> None:
         self._pool.lost(connection)
+
+
+def _place(address: str, port: int) -> AddrInfoType:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    where = (address, port, 0, 0) if family == socket.AF_INET6 else (address, port)
+    return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", where
+
+
+def _told(error: Exception) -> str:
+    """What went wrong with a connection, for the log: for a certificate OpenSSL's own words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error.reason}"
+    return type(error).__name__

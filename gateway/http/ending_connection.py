@@ -58,11 +58,14 @@ class EndingConnection(asyncio.Protocol):
         is_sending = self._is_ending or (self._body is not None and not self._body.is_whole)
         self._is_ending = True
         self._lingering.since = self._loop.time()
-        if is_sending and self._transport.can_write_eof():
-            self.read_on()
-            self._transport.write_eof()
-        else:
+        if not is_sending:
             self._transport.close()
+            return
+        self.read_on()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        # TLS can't end one side alone: data that comes after our close_notify would reset the connection, and the
+        # response with it. So it stays open until the client closes, or for as long as it may linger.
 
     def abort(self) -> None:
         """Cut the connection off, whatever is still to be sent."""
