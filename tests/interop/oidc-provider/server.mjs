@@ -1,12 +1,13 @@
 // A certified authorization server for the interoperability tests: client credentials with JWT or opaque access tokens
 // by resource, introspection (RFC 7662, signed RFC 9701) and revocation (RFC 7009).
 // Prints one JSON line with its issuer. Keys come from the file named first, which is read again on POST /test/reload;
-// that forgets the opaque tokens too. GET /test/introspections says how many introspection requests there were.
+// that forgets the opaque tokens too. The file named last has the public keys of the client `keyed`, as a JWK Set.
+// GET /test/introspections says how many introspection requests there were.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { errors, Provider } from 'oidc-provider';
 
-const [keysFile, port] = process.argv.slice(2);
+const [keysFile, port, clientKeysFile] = process.argv.slice(2);
 const issuer = `http://127.0.0.1:${port}`;
 
 const introspectionPath = '/token/introspection';
@@ -18,6 +19,7 @@ const resources = {
   'urn:short': { format: 'jwt', audience: 'urn:orders', ttl: 1 },
   'urn:opaque': { format: 'opaque', audience: 'urn:orders', ttl: 300 },
   'urn:opaque-short': { format: 'opaque', audience: 'urn:orders', ttl: 2 },
+  'urn:opaque-billing': { format: 'opaque', audience: 'urn:billing', ttl: 300 },
 };
 
 function makeClient(name, metadata) {
@@ -31,9 +33,21 @@ const clients = [
   // signed answers if they accept them (RFC 9701): RS256 is what this provider takes for all who name no algorithm.
   makeClient('gateway', { grant_types: [], client_secret: 'gateway secret+%&=' }),
   makeClient('signed', { grant_types: [], introspection_signed_response_alg: 'RS256' }),
+  // And those who prove with a JWT who they are (RFC 7523 §2.2); HS256 takes a secret of 32 bytes at the least.
+  makeClient('asserting', {
+    grant_types: [],
+    client_secret: 'asserting-secret-of-more-than-32-bytes',
+    token_endpoint_auth_method: 'client_secret_jwt',
+  }),
+  makeClient('keyed', {
+    grant_types: [],
+    client_secret: undefined,
+    token_endpoint_auth_method: 'private_key_jwt',
+    jwks: JSON.parse(readFileSync(clientKeysFile, 'utf8')),
+  }),
 ];
 
-const resourceServers = new Set(['gateway', 'signed']);
+const resourceServers = new Set(['gateway', 'signed', 'asserting', 'keyed']);
 
 function getResourceServerInfo(ctx, resource) {
   if (!Object.hasOwn(resources, resource)) throw new errors.InvalidTarget();
