@@ -6,8 +6,8 @@ Knows nothing of keys; every address it finds is only as good as the document it
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,11 +17,20 @@ from gateway.oauth.client import IssuerClient, IssuerFailure
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What the gateway uses of an issuer's metadata. `address` is where it was found."""
+    """What the gateway uses of an issuer's metadata. `address` is where it was found, `members` all that it says."""
 
     address: str
     jwks_uri: str | None = None
     introspection_endpoint: str | None = None
+    members: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+class OtherIssuer(IssuerFailure):
+    """The metadata is that of another issuer. `found` is the identifier it gives: a stranger's text, or None."""
+
+    def __init__(self, found: object) -> None:
+        super().__init__("issuer", "the metadata is that of another issuer")
+        self.found = found if isinstance(found, str) else None
 
 
 class KnownMetadata:
@@ -88,13 +97,17 @@ def metadata_addresses(issuer: str) -> list[str]:
 
 
 async def discover(client: IssuerClient, issuer: str, address: str | None = None) -> Metadata:
-    """Fetch the metadata from `address`, or from where the standards put it. Raises `IssuerFailure`, the last one."""
+    """Fetch the metadata from `address`, or from where the standards put it.
+
+    Raises `IssuerFailure`: the last one, or `OtherIssuer` where there was any metadata.
+    """
     failure = IssuerFailure("address", "no address to ask")
     for candidate in [address] if address is not None else metadata_addresses(issuer):
         try:
             return await _metadata(client, issuer, candidate)
         except IssuerFailure as problem:
-            failure = problem
+            # That nothing is found at the other addresses says less than whose metadata was at this one.
+            failure = failure if isinstance(failure, OtherIssuer) else problem
             if problem.kind in ("timeout", "unreachable"):
                 raise  # it is the same server at every address
     raise failure
@@ -104,8 +117,8 @@ async def _metadata(client: IssuerClient, issuer: str, address: str) -> Metadata
     members = (await client.fetch(address)).members
     if members.get("issuer") != issuer:
         # RFC 8414 §3.3: else one issuer's metadata could send us to another one's keys.
-        raise IssuerFailure("issuer", "the metadata is that of another issuer")
-    return Metadata(address, _endpoint(members, "jwks_uri"), _endpoint(members, "introspection_endpoint"))
+        raise OtherIssuer(members.get("issuer"))
+    return Metadata(address, _endpoint(members, "jwks_uri"), _endpoint(members, "introspection_endpoint"), members)
 
 
 def _endpoint(members: dict[str, Any], name: str) -> str | None:
