@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
-from gateway.devauth.clients import Client
+from gateway.devauth.clients import Client, Clients, Lifetimes
 from gateway.devauth.grants import Grants
 from gateway.devauth.keys import SigningKeys
-from gateway.devauth.tokens import AccessTokens, IssuedToken
+from gateway.devauth.tokens import IssuedToken, Tokens
 
 SERVICE = Client("svc", "svc-secret", frozenset({"read", "write"}), "orders-api", claims={"tenant": "t1"})
 IDLE = Client("idle", "idle-secret", frozenset({"read"}), "orders-api", grant_types=frozenset())
@@ -21,7 +21,7 @@ BOASTER = Client(
     "boaster-secret",
     frozenset({"read", "write"}),
     "orders-api",
-    lifetime=60,
+    lifetimes=Lifetimes(access=60),
     claims={"tenant": "t2", "active": "very", "token_type": "golden"},
     access_token="opaque",
 )
@@ -33,8 +33,8 @@ POSTED = {"client_id": "svc", "client_secret": "svc-secret"}
 @pytest.fixture
 def grants() -> Grants:
     # ES256, since a key for it takes no time to make.
-    tokens = AccessTokens("http://127.0.0.1:1", SigningKeys("ES256"), clock=lambda: float(NOW))
-    return Grants([SERVICE, IDLE, BOASTER], tokens)
+    tokens = Tokens("http://127.0.0.1:1", SigningKeys("ES256"), clock=lambda: float(NOW))
+    return Grants(Clients([SERVICE, IDLE, BOASTER]), tokens, "orders-api")
 
 
 def basic(client_id: str = "svc", secret: str = "svc-secret") -> CIMultiDict[str]:
@@ -72,7 +72,8 @@ def test_two_tokens_are_never_the_same(grants: Grants) -> None:
     ("form", "headers", "status", "error"),
     [
         ({}, basic(), 400, "invalid_request"),
-        ({"grant_type": "authorization_code"}, basic(), 400, "unsupported_grant_type"),
+        ({"grant_type": "authorization_code"}, basic(), 400, "unauthorized_client"),
+        ({"grant_type": '"<é>'}, basic(), 400, "unsupported_grant_type"),
         (GRANT, basic("idle", "idle-secret"), 400, "unauthorized_client"),
         (GRANT, basic("nobody"), 401, "invalid_client"),
         (GRANT, basic(secret="wrong"), 401, "invalid_client"),

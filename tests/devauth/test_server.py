@@ -11,13 +11,15 @@ from urllib.parse import quote_plus
 import aiohttp
 import pytest
 
-from gateway.devauth.clients import Client
+from gateway.devauth.clients import Client, Lifetimes
 from gateway.devauth.server import DevelopmentServer
 from gateway.oauth import jwt
 from gateway.oauth.keys import from_jwks
 
 SECRET = "a:b%c+d é/"
-SERVICE = Client("svc", SECRET, frozenset({"read", "write"}), "orders-api", lifetime=60, claims={"tenant": "t1"})
+SERVICE = Client(
+    "svc", SECRET, frozenset({"read", "write"}), "orders-api", lifetimes=Lifetimes(access=60), claims={"tenant": "t1"}
+)
 OTHER = Client("other", "other-secret", frozenset({"read"}), "orders-api", access_token="opaque")
 
 
