@@ -6,7 +6,7 @@ import importlib
 
 import click
 
-COMMANDS = ("serve", "check", "explain", "schema", "health", "demo", "version")
+COMMANDS = ("serve", "check", "explain", "schema", "health", "demo", "devauth", "version")
 
 
 class Commands(click.Group):
