@@ -5,8 +5,9 @@ Every address is checked before a secret or a browser goes there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.oauth.client import IssuerClient, IssuerFailure, check_address
@@ -23,15 +24,19 @@ class EndpointMissing(IssuerFailure):
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationServer:
-    """One issuer with its metadata. `allow_http` lets its endpoints be http beyond loopback."""
+    """One issuer with its metadata. `allow_http` lets its endpoints be http beyond loopback.
+
+    `has_certificate` says that the client comes with one, and goes to the endpoints that ask for it (RFC 8705 §5).
+    """
 
     issuer: str
     metadata: Metadata
     allow_http: bool = False
+    has_certificate: bool = False
 
     def endpoint(self, name: str) -> str:
         """The address of an endpoint, such as `token_endpoint`. Raises `EndpointMissing`, `IssuerFailure`."""
-        address = self.metadata.members.get(name)
+        address = self._members.get(name)
         if address is None:
             raise EndpointMissing(name)
         if not isinstance(address, str):
@@ -46,6 +51,12 @@ class AuthorizationServer:
             raise IssuerFailure("metadata", f"{name} of the metadata has a fragment or no host")
         return address
 
+    @property
+    def _members(self) -> Mapping[str, Any]:
+        members = self.metadata.members
+        aliases = members.get("mtls_endpoint_aliases") if self.has_certificate else None
+        return {**members, **aliases} if isinstance(aliases, dict) else members
+
     def listed(self, name: str) -> Sequence[str] | None:
         """The words of a list such as `scopes_supported`; None where the metadata has none."""
         words = self.metadata.members.get(name)
@@ -59,7 +70,12 @@ class AuthorizationServer:
 
 
 async def find_server(
-    client: IssuerClient, issuer: str, address: str | None = None, *, allow_http: bool = False
+    client: IssuerClient,
+    issuer: str,
+    address: str | None = None,
+    *,
+    allow_http: bool = False,
+    has_certificate: bool = False,
 ) -> AuthorizationServer:
     """Fetch the issuer's metadata from `address`, or from where the standards put it. Raises `IssuerFailure`."""
-    return AuthorizationServer(issuer, await discover(client, issuer, address), allow_http)
+    return AuthorizationServer(issuer, await discover(client, issuer, address), allow_http, has_certificate)

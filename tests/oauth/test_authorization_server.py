@@ -85,3 +85,20 @@ def test_lists_and_promises_are_read_strictly() -> None:
     assert seen.promises("yes")
     assert not seen.promises("no")
     assert not seen.promises("absent")
+
+
+def test_a_client_with_a_certificate_goes_where_it_is_asked_for() -> None:
+    address, asking = "https://as.example/.well-known/x", "https://mtls.as.example/token"
+    members = {
+        "token_endpoint": "https://as.example/token",
+        "revocation_endpoint": "https://as.example/revoke",
+        "mtls_endpoint_aliases": {"token_endpoint": asking},
+    }
+    usual = AuthorizationServer("https://as.example", Metadata(address, members=members))
+    certified = AuthorizationServer("https://as.example", Metadata(address, members=members), has_certificate=True)
+    assert usual.endpoint("token_endpoint") == "https://as.example/token"
+    assert certified.endpoint("token_endpoint") == asking
+    assert certified.endpoint("revocation_endpoint") == "https://as.example/revoke"
+    members["mtls_endpoint_aliases"] = {"token_endpoint": "http://mtls.as.example/token"}
+    with pytest.raises(IssuerFailure):
+        certified.endpoint("token_endpoint")
