@@ -40,6 +40,12 @@ def check_issuer(issuer: str) -> None:
         raise ValueError("an issuer beyond loopback must be https: passwords and tokens would be read on the way")
 
 
+def host_of(issuer: str) -> str:
+    """The host of an issuer, in lower case and without its port."""
+    found = _ISSUER.fullmatch(issuer)
+    return found[2].lower() if found is not None else ""
+
+
 def path_of(issuer: str) -> str:
     """The path of an issuer, which may be empty."""
     found = _ISSUER.fullmatch(issuer)

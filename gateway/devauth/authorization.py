@@ -22,6 +22,7 @@ from gateway.devauth.browser import Browser
 from gateway.devauth.code_grant import CodeGrant
 from gateway.devauth.errors import is_about_the_past
 from gateway.devauth.grants import Destination, Grants
+from gateway.devauth.id_tokens import claims_of_hint
 from gateway.devauth.sessions import Session
 from gateway.devauth.tokens import Authorization
 
@@ -88,6 +89,10 @@ class AuthorizationEndpoint:
         if session is None or self._must_sign_in(request, asked, session):
             if prompt == {"none"}:
                 raise LoginRequiredError("the user must sign in")
+            if session is not None and _has_just_signed_in(request, session):
+                # As somebody else than the client means: the page again would be one without end.
+                session.signed_in_for = ""
+                raise LoginRequiredError("another user has signed in")
             return self._sign_in_page(request, asked)
         if self._must_consent(asked, session, prompt):
             if prompt == {"none"}:
@@ -97,7 +102,10 @@ class AuthorizationEndpoint:
 
     def _must_sign_in(self, request: web.Request, asked: CodeGrant, session: Session) -> bool:
         """Whether a session is not enough: the client wants a password now, or one not older than so many seconds."""
-        if session.signed_in_for == _digest(request):
+        hint = claims_of_hint(asked.request.form, self._grants.tokens)
+        if session.user is None or hint.get("sub", session.user.subject) != session.user.subject:
+            return True
+        if _has_just_signed_in(request, session):
             return False
         max_age = asked.request.form.get("max_age")
         is_too_old = max_age is not None and self._clock() - session.auth_time > int(max_age)
@@ -110,9 +118,10 @@ class AuthorizationEndpoint:
         return not session.has_consented(asked.client, asked.redirect_uri, asked.scope)
 
     def _decided(self, request: web.Request, asked: CodeGrant, session: Session, decision: str) -> web.Response:
-        if session.user is None or self._must_sign_in(request, asked, session):
+        if self._must_sign_in(request, asked, session):
             return self._sign_in_page(request, asked)
         if decision == "deny":
+            session.signed_in_for = ""
             raise AccessDeniedError("the user has denied the request")
         if decision != "approve":
             raise InvalidRequestError("the decision is missing")
@@ -161,3 +170,7 @@ class AuthorizationEndpoint:
 def _digest(request: web.Request) -> str:
     """What a password was entered for: the very same request."""
     return hashlib.sha256(request.rel_url.raw_query_string.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _has_just_signed_in(request: web.Request, session: Session) -> bool:
+    return session.signed_in_for == _digest(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,8 @@ from gateway.devauth.clients import Client
 from gateway.devauth.pages import Forms, Pages
 from gateway.devauth.sessions import Session, Sessions
 from gateway.devauth.users import Users
+
+logger = logging.getLogger(__name__)
 
 WRONG: Final = "User name or password is wrong."
 TOO_MANY: Final = "Too many attempts. Wait a minute and try again."
@@ -72,14 +75,15 @@ class Browser:
     async def sign_in(self, request: web.Request, back: str, purpose: str) -> web.Response:
         """Take name and password, and go back to where they were asked for. `purpose` names what they are for."""
         session, form = await self.form(request)
-        name = form.get("username", "")[:_LONGEST_NAME]
-        if self.attempts.are_used_up(name):
-            session.failure, session.tried_name = TOO_MANY, name
+        name = form.get("username", "")
+        session.tried_name = name[:_LONGEST_NAME]
+        if self.attempts.are_used_up(session.tried_name):
+            session.failure = TOO_MANY
             return answers.redirect(back, "POST")
         user = self.users.authenticate(name, form.get("password", ""))
         if user is None:
-            self.attempts.count(name)
-            session.failure, session.tried_name = WRONG, name
+            self.attempts.count(session.tried_name)
+            session.failure = WRONG
             return answers.redirect(back, "POST")
         self.sessions.end(session)
         signed_in = self.sessions.begin(user)
@@ -111,6 +115,7 @@ class Browser:
 
     def failed(self, error: OAuth2Error, back: str = "") -> web.Response:
         """An error for the user: there is nowhere to send it that is known to be safe (RFC 6749 §4.1.2.1)."""
+        logger.info("refused: %s: %s", error.error, error.description)
         text = f"The application sent you here with a request that can’t be answered: {error.description}."
         return answers.as_page(self.pages.message("This did not work", text, code=str(error.error), back=back), 400)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from authlib.oauth2.rfc6749 import InvalidRequestError
 from authlib.oidc.core import OpenIDToken
+from joserfc.errors import JoseError
 
 from gateway.devauth.clients import Client
 from gateway.devauth.requests import ParameterRequest
@@ -54,3 +57,20 @@ class IdTokens(OpenIDToken):  # type: ignore[misc]  # authlib has no types
         """The user's claims, as far as the scopes allow; none of them stands for what the server says."""
         kept = {"iss", "aud", "exp", "iat", "auth_time", "nonce", "at_hash"}
         return {name: value for name, value in user.information(scope).items() if name not in kept}
+
+
+def claims_of_hint(parameters: Mapping[str, str], tokens: Tokens) -> dict[str, Any]:
+    """What the ID token in `id_token_hint` says, be its time over or not; nothing when there is none.
+
+    Raises `InvalidRequestError` for what is no ID token of this server (OpenID Connect Core §3.1.2.1).
+    """
+    if "id_token_hint" not in parameters:
+        return {}
+    try:
+        claims = tokens.keys.verified(parameters["id_token_hint"])
+    except (JoseError, ValueError):
+        claims = {}
+    # An access token has a `jti` and an API for its audience.
+    if claims.get("iss") != tokens.issuer or "jti" in claims:
+        raise InvalidRequestError("id_token_hint is no ID token of this server")
+    return claims

@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 from authlib.oauth2.rfc6749 import InvalidRequestError
-from joserfc.errors import JoseError
 
 from gateway.devauth import answers, forms, redirects
 from gateway.devauth.browser import Browser
 from gateway.devauth.clients import Clients
+from gateway.devauth.id_tokens import claims_of_hint
 from gateway.devauth.tokens import Tokens
 
 SIGNED_OUT: Final = ("You are signed out", "Tokens that applications have stay good until they end or are revoked.")
@@ -67,7 +67,7 @@ class LogoutEndpoint:
 
     def _judged(self, parameters: Mapping[str, str]) -> LogoutRequest:
         """The request, once it is found right. Raises `InvalidRequestError`; then there is no way back (§4)."""
-        hint = self._claims(parameters["id_token_hint"]) if "id_token_hint" in parameters else {}
+        hint = claims_of_hint(parameters, self._tokens)
         client_id = hint.get("aud", parameters.get("client_id"))
         if parameters.get("client_id", client_id) != client_id:
             raise InvalidRequestError("client_id is not that of id_token_hint")
@@ -80,16 +80,6 @@ class LogoutEndpoint:
             raise InvalidRequestError("post_logout_redirect_uri is not registered, or id_token_hint is missing")
         state = {"state": parameters["state"]} if "state" in parameters else {}
         return LogoutRequest(hint.get("sub"), redirects.with_parameters(back, state) if state else back)
-
-    def _claims(self, hint: str) -> dict[str, str]:
-        """What an ID token of ours says; its time may be over (§2)."""
-        try:
-            claims = self._tokens.keys.verified(hint)
-        except (JoseError, ValueError):
-            raise InvalidRequestError("id_token_hint is no ID token of this server") from None
-        if claims.get("iss") != self._tokens.issuer or self._clients.find(claims.get("aud")) is None:
-            raise InvalidRequestError("id_token_hint is no ID token of this server")
-        return claims
 
     def _ended(self, asked: LogoutRequest, method: str) -> web.Response:
         if asked.back:

@@ -18,7 +18,7 @@ _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-]+)(?::[0-9]*)?")
 
 def make(pages: Pages, issuer: str, *, is_local: bool) -> list[Any]:
     """The middlewares of the application; `is_local`: it listens on loopback alone."""
-    own_host = issuer.partition("://")[2].partition("/")[0]
+    own_host = addresses.host_of(issuer)
 
     @web.middleware
     async def in_our_forms(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -32,7 +32,7 @@ def make(pages: Pages, issuer: str, *, is_local: bool) -> list[Any]:
     async def meant_for_us(request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse other names: a page can give its own name this machine's address (DNS rebinding)."""
         found = _HOST.fullmatch(request.host)
-        is_ours = found is not None and (addresses.is_loopback(found[1]) or request.host.lower() == own_host.lower())
+        is_ours = found is not None and (addresses.is_loopback(found[1]) or found[1].lower() == own_host)
         if is_local and not is_ours:
             raise web.HTTPMisdirectedRequest
         return await handler(request)

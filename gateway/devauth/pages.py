@@ -78,6 +78,8 @@ class Pages:
             failure=_failure(failure),
             name=name,
             on_failure=Html(_INVALID if failure else ""),
+            focus_name=Html("" if name else " autofocus"),
+            focus_password=Html(" autofocus" if name else ""),
             hint=fill("hint", text=hint) if hint else Html(""),
         )
         return self.page(_title("Sign in", failure), content)
@@ -143,7 +145,8 @@ class Pages:
         return self.page("Development authorization server", content)
 
     def _scopes(self, scope: str) -> Html:
-        names = sorted(scopes.parse(scope))
+        order = list(self.meanings)
+        names = sorted(scopes.parse(scope), key=lambda name: (order.index(name) if name in order else len(order), name))
         return Html("\n".join(fill("scope", scope=name, meaning=self.meanings.get(name, "Use")) for name in names))
 
 
