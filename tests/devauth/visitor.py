@@ -103,7 +103,7 @@ class Visitor:
         return await self._ask("POST", address, fields, data=form)
 
     async def _ask(self, method: str, address: str, fields: Mapping[str, str], data: Any = None) -> Page:
-        url = address if "://" in address else self.server.issuer.removesuffix(self._path) + address
+        url = address if address.startswith("http") else self.server.issuer.removesuffix(self._path) + address
         async with self.session.request(method, url, headers=fields, data=data, allow_redirects=False) as answer:
             return Page(answer.status, answer.headers, await answer.text())
 
