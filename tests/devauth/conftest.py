@@ -35,4 +35,4 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def visitor(server: DevelopmentServer, session: aiohttp.ClientSession) -> Visitor:
-    return Visitor(server, session)
+    return Visitor(server.issuer, session)

@@ -46,7 +46,7 @@ async def test_who_signs_in_and_approves_comes_back_with_code_state_and_issuer(v
     assert sent.location.startswith(f"{CALLBACK}?")
     answer = sent.answer
     assert len(answer.pop("code")) == 43
-    assert answer == {"state": "a state", "iss": visitor.server.issuer}
+    assert answer == {"state": "a state", "iss": visitor.issuer}
 
 
 async def test_the_consent_page_explains_what_is_asked_for_and_where_it_leads(visitor: Visitor) -> None:
@@ -60,7 +60,7 @@ async def test_a_denied_consent_is_access_denied_and_no_code(visitor: Visitor) -
     sent = await visitor.submit(await visitor.consent_page(), "/consent", decision="deny")
     answer = sent.answer
     assert (sent.status, answer["error"], answer["state"]) == (303, "access_denied", "a state")
-    assert answer["iss"] == visitor.server.issuer
+    assert answer["iss"] == visitor.issuer
     assert "code" not in answer
 
 
@@ -178,7 +178,7 @@ async def test_what_a_known_client_does_wrong_it_is_told_with_state_and_issuer(
     answer = await error_of(visitor, changes)
     assert answer["error"] == error
     assert re.fullmatch(r"[ !#-\[\]-~]+", answer["error_description"])
-    assert (answer["state"], answer["iss"]) == ("a state", visitor.server.issuer)
+    assert (answer["state"], answer["iss"]) == ("a state", visitor.issuer)
 
 
 async def test_a_parameter_that_comes_twice_is_an_error_and_a_doubled_state_is_not_sent(visitor: Visitor) -> None:
@@ -343,7 +343,7 @@ async def test_a_client_that_registered_itself_is_shown_as_such_and_cannot_use_u
     visitor: Visitor,
 ) -> None:
     metadata = {"redirect_uris": ["https://evil.com/cb"], "token_endpoint_auth_method": "none", "client_name": "Bank"}
-    async with visitor.session.post(f"{visitor.server.issuer}/register", json=metadata) as answer:
+    async with visitor.session.post(f"{visitor.issuer}/register", json=metadata) as answer:
         client_id = (await answer.json())["client_id"]
     own = {"client_id": client_id, "redirect_uri": "https://evil.com/cb"}
     for wrong in ({"scope": "nonsense"}, {"prompt": "none"}, {"response_type": "token"}):
@@ -369,7 +369,7 @@ async def test_a_client_with_one_address_need_not_name_it(session: aiohttp.Clien
     server = DevelopmentServer([client], "ES256", users=USERS)
     await server.start()
     try:
-        visitor = Visitor(server, session)
+        visitor = Visitor(server.issuer, session)
         own = {"client_id": "web", "redirect_uri": None, "scope": None, "code_challenge": None}
         code = await visitor.code({**own, "code_challenge_method": None})
         form = {"client_id": "web", "client_secret": "secret", "redirect_uri": None, "code_verifier": None}

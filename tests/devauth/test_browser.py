@@ -60,7 +60,7 @@ async def test_a_form_of_another_session_is_refused(visitor: Visitor, server: De
     """Else a thief could sign a victim in as himself, or let the victim approve."""
     await visitor.consent_page()
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
-        _, fields = (await Visitor(server, session).get(visitor.address())).form()
+        _, fields = (await Visitor(server.issuer, session).get(visitor.address())).form()
     entered = {"username": "bob", "password": "bob", "decision": "approve", "user_code": "BCDF-GHJK"}
     page = await visitor.post(f"{path}?{visitor.address().partition('?')[2]}", {**fields, **entered})
     assert page.status == 403

@@ -12,8 +12,8 @@ from tests.devauth.visitor import Clock, Visitor
 async def test_a_device_is_told_where_the_user_goes_and_how_often_to_ask(visitor: Visitor) -> None:
     told = await visitor.device(scope="openid orders:read")
     assert re.fullmatch("[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}", told["user_code"])
-    assert told["verification_uri"] == f"{visitor.server.issuer}/device"
-    assert told["verification_uri_complete"] == f"{visitor.server.issuer}/device?user_code={told['user_code']}"
+    assert told["verification_uri"] == f"{visitor.issuer}/device"
+    assert told["verification_uri_complete"] == f"{visitor.issuer}/device?user_code={told['user_code']}"
     assert (told["expires_in"], told["interval"], len(told["device_code"])) == (600, 5, 43)
 
 
@@ -113,7 +113,7 @@ async def test_not_everybody_gets_the_token_of_an_approved_code(
 
 async def test_another_device_client_cannot_take_the_token(visitor: Visitor) -> None:
     metadata = {"grant_types": ["urn:ietf:params:oauth:grant-type:device_code"], "token_endpoint_auth_method": "none"}
-    async with visitor.session.post(f"{visitor.server.issuer}/register", json=metadata) as answer:
+    async with visitor.session.post(f"{visitor.issuer}/register", json=metadata) as answer:
         other = (await answer.json())["client_id"]
     told = await visitor.device()
     await visitor.decide_on_device(told["user_code"], "approve")

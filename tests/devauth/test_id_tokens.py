@@ -30,7 +30,7 @@ async def test_it_says_who_signed_in_when_and_for_whom(visitor: Visitor, clock: 
     claims = await claims_of(visitor, tokens["id_token"])
     half = hashlib.sha256(tokens["access_token"].encode()).digest()[:16]
     assert claims == {
-        "iss": visitor.server.issuer,
+        "iss": visitor.issuer,
         "sub": "alice",
         "aud": "demo-web",
         "iat": 1_800_000_100,
@@ -79,7 +79,7 @@ async def test_no_claim_of_a_user_stands_for_what_the_server_says(session: Any, 
     server = DevelopmentServer(CLIENTS, "ES256", users=[User("eve", "eve", {**boaster, "roles": ["a"]})], clock=clock)
     await server.start()
     try:
-        visitor = Visitor(server, session)
+        visitor = Visitor(server.issuer, session)
         tokens = await visitor.tokens(name="eve")
         told = await claims_of(visitor, tokens["id_token"])
         assert (told["iss"], told["aud"], told["auth_time"]) == (server.issuer, "demo-web", 1_800_000_000)

@@ -15,7 +15,6 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import aiohttp
 
 from gateway.devauth.clients import DEVICE_CODE
-from gateway.devauth.server import DevelopmentServer
 
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 CALLBACK = "http://127.0.0.1:8123/callback"
@@ -92,8 +91,8 @@ class Page:
 class Visitor:
     """Keeps cookies, and goes nowhere by itself."""
 
-    def __init__(self, server: DevelopmentServer, session: aiohttp.ClientSession) -> None:
-        self.server = server
+    def __init__(self, issuer: str, session: aiohttp.ClientSession) -> None:
+        self.issuer = issuer
         self.session = session
 
     async def get(self, address: str, **fields: str) -> Page:
@@ -103,13 +102,13 @@ class Visitor:
         return await self._ask("POST", address, fields, data=form)
 
     async def _ask(self, method: str, address: str, fields: Mapping[str, str], data: Any = None) -> Page:
-        url = address if address.startswith("http") else self.server.issuer.removesuffix(self._path) + address
+        url = address if address.startswith("http") else self.issuer.removesuffix(self._path) + address
         async with self.session.request(method, url, headers=fields, data=data, allow_redirects=False) as answer:
             return Page(answer.status, answer.headers, await answer.text())
 
     @property
     def _path(self) -> str:
-        return urlsplit(self.server.issuer).path
+        return urlsplit(self.issuer).path
 
     async def submit(self, page: Page, ending: str = "", **entered: str) -> Page:
         """Send a form of a page with what a user entered."""
@@ -155,7 +154,7 @@ class Visitor:
         client_id = form.get("client_id") or ""
         secret = {"client_secret": SECRETS[client_id]} if client_id in SECRETS else {}
         sent = {name: value for name, value in {**secret, **form}.items() if value is not None}
-        page = await self.post("/token", sent)
+        page = await self.post(f"{self.issuer}/token", sent)
         assert page.fields["Cache-Control"] == "no-store"
         # Whatever is refused has nothing of a token in it.
         assert page.status == 200 or not {"access_token", "refresh_token", "id_token"} & page.body.keys()
@@ -174,7 +173,7 @@ class Visitor:
 
     async def device(self, **changes: str) -> dict[str, Any]:
         """What a device is told when it asks for codes."""
-        page = await self.post("/device_authorization", {"client_id": "demo-device", **changes})
+        page = await self.post(f"{self.issuer}/device_authorization", {"client_id": "demo-device", **changes})
         assert page.status == 200, page.text
         return page.body
 
@@ -183,7 +182,7 @@ class Visitor:
 
     async def decide_on_device(self, user_code: str, decision: str) -> Page:
         """Sign in, enter the code, and say yes or no."""
-        page = await self.get("/device")
+        page = await self.get(f"{self.issuer}/device")
         if "Sign in" in page.title:
             page = await self.sign_in(page)
         page = await self.submit(page, "/device", user_code=user_code)
@@ -192,7 +191,7 @@ class Visitor:
     async def introspect(self, token: str, client_id: str = "demo-service") -> dict[str, Any]:
         """What the introspection endpoint tells this client."""
         form = {"token": token, "client_id": client_id, "client_secret": SECRETS[client_id]}
-        page = await self.post("/introspect", form)
+        page = await self.post(f"{self.issuer}/introspect", form)
         assert page.status == 200, page.text
         return page.body
 
