@@ -83,18 +83,19 @@ class Grants:
             resources=self._asked.resources,
             parameters=self._asked.parameters,
         )
-        await self._send_browser(request)
         received: list[TokenResponse] = []
 
         async def receive(query: str) -> None:
             received.append(await self._redeemed(request, query))
 
+        listener.expect(receive)
+        await self._send_browser(request)
         try:
             async with (
                 asyncio.timeout(self._asked.wait),
                 self._teller.countdown("waiting for the browser", self._asked.wait),
             ):
-                await listener.wait(receive)
+                await listener.wait()
         except TimeoutError:
             raise Unfinished(
                 f"nobody signed in within {in_words(self._asked.wait)}",

@@ -53,7 +53,10 @@ def command(
 ) -> None:
     """Show what is in TOKEN: the token itself, @FILE, or - for standard input.
 
-    Without TOKEN: the newest that is stored for --issuer and --client-id. By itself the command asks nobody and proves
+    A token that begins with a dash goes behind --. Without TOKEN: the newest that is stored for --issuer and
+    --client-id.
+
+    By itself the command asks nobody and proves
     nothing. With -c the token goes through every check of the gateway, as on a route that asks for --scope. With
     --issuer it is checked by that issuer's keys, and an opaque one by asking the issuer (RFC 7662) as --client-id.
 

@@ -104,9 +104,12 @@ class RedirectListener:
         if self._ended.done():
             self._ended.exception()  # else Python would complain where nobody waited
 
-    async def wait(self, receive: Receive) -> None:
-        """Until the sign-in has ended and its last page was shown. Raises what `receive` raised."""
+    def expect(self, receive: Receive) -> None:
+        """From now on answers are taken. To be called before a browser is sent on its way: some are quick."""
         self._receive = receive
+
+    async def wait(self) -> None:
+        """Until the sign-in has ended and its last page was shown. Raises what `receive` raised."""
         await asyncio.wait([self._ended])
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._shown.wait(), _SHOWN_FOR)

@@ -29,6 +29,9 @@ Grant = Literal["client_credentials", "authorization_code", "device_code", "refr
 # Refused like this, a refresh token is of no more use: the user has to sign in again.
 _SPENT = frozenset({"invalid_grant", "unauthorized_client", "unsupported_grant_type"})
 
+# They ask for something beside the access token, and need not come back with it (OpenID Connect Core §3.1.2.1, §11).
+_NOT_OF_THE_TOKEN = frozenset({"openid", "offline_access"})
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -166,9 +169,7 @@ class Obtaining:
     def _token(self, answer: TokenResponse, asked_at: float, refresh_token: str | None = None) -> StoredToken:
         """`refresh_token` goes on when the issuer sends no other (RFC 6749 §6)."""
         expires_at = asked_at + answer.expires_in if answer.expires_in is not None else _expiry(answer.access_token)
-        missing = set() if answer.scope is None else self._wanted.purpose.scopes - set(answer.scope.split(" "))
-        if missing:
-            self._teller.say(f"warning: the issuer granted a token without {' '.join(sorted(missing))}")
+        self._tell_missing(answer.scope)
         # RFC 6749 §4.4.3: a client that can ask again needs none.
         keeps_refresh_token = self._wanted.purpose.holder == "user"
         return StoredToken(
@@ -178,6 +179,12 @@ class Obtaining:
             (answer.refresh_token or refresh_token) if keeps_refresh_token else None,
             answer.scope,
         )
+
+    def _tell_missing(self, granted: str | None) -> None:
+        asked = self._wanted.purpose.scopes - _NOT_OF_THE_TOKEN
+        missing = set() if granted is None else asked - set(granted.split(" "))
+        if missing:
+            self._teller.say(f"warning: the issuer granted a token without {' '.join(sorted(missing))}")
 
 
 def _expiry(access_token: str) -> float | None:

@@ -31,8 +31,8 @@ _PATIENCE = 10.0
 def command(token: str | None, client: ClientOptions, hint: TokenTypeHint | None, is_local: bool) -> None:
     """Have the issuer withdraw TOKEN: the token itself, @FILE, or - for standard input.
 
-    Without TOKEN: all that is stored for this issuer and client, refresh tokens first; with --scope, what was asked
-    for with these scopes. What is withdrawn is no longer stored.
+    A token that begins with a dash goes behind --. Without TOKEN: all that is stored for this issuer and client,
+    refresh tokens first; with --scope, what was asked for with these scopes. What is withdrawn is no longer stored.
 
     Exit status: 0 withdrawn, 1 the issuer refuses, 2 a wrong option, 3 the issuer can't be asked: then the token is
     still good, and still stored.
