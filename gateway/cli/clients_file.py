@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 
 from gateway.config import ConfigError, ConfigUnreadable, Location, Problem, environment, validation
-from gateway.config.block import Block, Secret, as_tuple
+from gateway.config.block import Block, as_tuple
 from gateway.config.source import Finding, read, show
 from gateway.config.values import Text, duration, scope, text
 from gateway.devauth import defaults, redirects
@@ -68,6 +68,7 @@ def _claims(value: object) -> object:
     return value
 
 
+Secret = Annotated[SecretStr, BeforeValidator(lambda value: SecretStr(text(value)))]
 Seconds = Annotated[int, BeforeValidator(_seconds)]
 Scope = Annotated[str, BeforeValidator(scope)]
 GrantType = Annotated[str, BeforeValidator(_grant_type)]
