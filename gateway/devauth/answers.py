@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -57,11 +56,3 @@ def redirect(location: str, method: str) -> web.Response:
     """Go there with GET. After a form 303, for nobody may send a password on (RFC 9700 §4.12)."""
     status = 303 if method == "POST" else 302
     return web.Response(status=status, headers={"Location": location, "Referrer-Policy": "no-referrer", **NEVER_STORED})
-
-
-def error_of(answer: web.StreamResponse) -> str:
-    """The OAuth error code in an answer for programs, for the log; empty when there is none."""
-    if not isinstance(answer, web.Response) or answer.content_type != "application/json" or answer.status < 400:
-        return ""
-    found = json.loads(answer.text or "{}")
-    return f"{found.get('error', '')}: {found.get('error_description', '')}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 from typing import Any
 
 import pytest
@@ -180,3 +181,15 @@ def test_nothing_that_is_shown_of_it_holds_a_secret_or_a_token(grants: Grants) -
             assert client.client_secret not in shown
             assert token.value not in shown
             assert token.claims["jti"] not in shown
+
+
+def test_no_level_of_logging_shows_a_token_or_a_secret(grants: Grants, caplog: pytest.LogCaptureFixture) -> None:
+    """authlib writes tokens at debug level."""
+    caplog.set_level(logging.DEBUG)
+    token = issued(grants).value
+    grants.endpoint("introspection", {"token": token}, basic())
+    grants.token(GRANT, basic(secret="wrong-secret"))
+    assert "a token for svc by client_credentials" in caplog.text
+    assert "refused unknown client: invalid_client" in caplog.text
+    for secret in (token, SERVICE.client_secret, "wrong-secret"):
+        assert str(secret) not in caplog.text

@@ -183,6 +183,21 @@ async def test_it_refuses_whatever_is_no_address_of_this_machine(host: str) -> N
         await DevelopmentServer([]).start(host)
 
 
+async def test_beyond_loopback_it_needs_an_issuer_that_nobody_overhears() -> None:
+    server = DevelopmentServer([SERVICE], "ES256")
+    with pytest.raises(ValueError, match="https"):
+        await server.start("0.0.0.0", beyond_loopback=True)
+    for issuer in ("http://login.example.com", "https://login.example.com/", "login.example.com"):
+        with pytest.raises(ValueError, match="issuer"):
+            DevelopmentServer([SERVICE], "ES256", issuer=issuer)
+    public = DevelopmentServer([SERVICE], "ES256", issuer="https://login.example.com")
+    await public.start("0.0.0.0", beyond_loopback=True)
+    try:
+        assert public.issuer == "https://login.example.com"
+    finally:
+        await public.stop()
+
+
 async def test_its_issuer_is_a_valid_address_over_ipv6_too() -> None:
     server = DevelopmentServer([SERVICE], "ES256")
     try:
