@@ -126,7 +126,8 @@ class RedirectListener:
             return self._last_page()
         if request.path != self._address.path:
             return _page(404, "Not found", "There is nothing here.")
-        return await self._receive_answer(request.rel_url.raw_query_string)
+        # As it was sent: yarl would write it anew.
+        return await self._receive_answer(request.raw_path.partition("?")[2])
 
     async def _receive_answer(self, query: str) -> web.Response:
         async with self._one_at_a_time:  # a code that comes twice is redeemed once

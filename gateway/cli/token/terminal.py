@@ -38,10 +38,14 @@ def in_words(seconds: float) -> str:
 
 
 class Teller:
-    """Talks to the person at the terminal; details only to whoever asked for them with -v."""
+    """Talks to the person at the terminal; details only to whoever asked for them with -v.
 
-    def __init__(self, *, is_verbose: bool = False) -> None:
+    `is_terminal` says whether a line can be written over; None: whether standard error is one.
+    """
+
+    def __init__(self, *, is_verbose: bool = False, is_terminal: bool | None = None) -> None:
         self._is_verbose = is_verbose
+        self._is_terminal = sys.stderr.isatty() if is_terminal is None else is_terminal
         self._has_line = False
 
     def say(self, *lines: str) -> None:
@@ -60,7 +64,7 @@ class Teller:
         self, what: str, seconds: float, clock: Callable[[], float] = time.monotonic
     ) -> AsyncIterator[None]:
         """A line that counts down in place while the block runs; where nobody looks, one line that stays."""
-        if not sys.stderr.isatty():
+        if not self._is_terminal:
             self.say(f"{what}, at most {in_words(seconds)}")
             yield
             return
