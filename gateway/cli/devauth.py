@@ -70,7 +70,7 @@ def command(
             issuer=issuer.removesuffix("/"),
             seed=seed,
         )
-        asyncio.run(_run(server, *listen, beyond_loopback=i_know))
+        asyncio.run(_run(server, *listen, beyond_loopback=i_know, is_seeded=seed is not None))
     except ConfigError as error:
         exit_with(error)
     except ValueError as problem:
@@ -86,7 +86,7 @@ def _advice(issuer: str, i_know: bool) -> str:
     return "" if issuer else ". Say --issuer https://…, or http://127.0.0.1:… where only this machine gets at it"
 
 
-async def _run(server: DevelopmentServer, host: str, port: int, *, beyond_loopback: bool) -> None:
+async def _run(server: DevelopmentServer, host: str, port: int, *, beyond_loopback: bool, is_seeded: bool) -> None:
     """Serve until a signal comes."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -94,17 +94,18 @@ async def _run(server: DevelopmentServer, host: str, port: int, *, beyond_loopba
     loop.add_signal_handler(signal.SIGHUP, lambda: click.echo(f"signs with a new key: {server.rotate_keys()}"))
     await server.start(host, port, beyond_loopback=beyond_loopback)
     try:
-        click.echo(_introduction(server.issuer))
+        click.echo(_introduction(server.issuer, is_seeded=is_seeded))
         await ended.wait()
     finally:
         await server.stop()
 
 
-def _introduction(issuer: str) -> str:
+def _introduction(issuer: str, *, is_seeded: bool) -> str:
+    known = "\nIts keys come out of the seed: whoever knows that can sign tokens." if is_seeded else ""
     return f"""\
 issuer     {issuer}
 metadata   {issuer}/.well-known/openid-configuration
 devices    {issuer}/device
 all there  {issuer}/
 
-For tests alone: secrets and passwords are in plain sight. Ctrl-C ends it."""
+For tests alone: secrets and passwords are in plain sight.{known} Ctrl-C ends it."""

@@ -21,7 +21,10 @@ logger = logging.getLogger(__name__)
 
 WRONG: Final = "User name or password is wrong."
 TOO_MANY: Final = "Too many attempts. Wait a minute and try again."
-FORGED: Final = "It was open for too long, or it did not come from this server. Go back and start again."
+FORGED: Final = (
+    "It was open for too long, it did not come from this server, or your browser keeps no cookies. "
+    "Go back and start again."
+)
 _LONGEST_NAME = 100
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -34,7 +34,7 @@ async def of_body(request: web.Request) -> Parameters:
     if request.content_type != _FORM:
         raise InvalidRequestError(f"the body must be {_FORM}")
     try:
-        text = (await request.read()).decode("ascii")
+        text = (await _read(request)).decode("ascii")
     except UnicodeDecodeError:
         raise InvalidRequestError("the body is not percent-encoded") from None
     return _parsed(text)
@@ -54,12 +54,19 @@ async def document(request: web.Request) -> dict[str, Any]:
         # A page of another origin can't send this type without asking first: so it can't register clients.
         raise InvalidRequestError("the body must be application/json")
     try:
-        found = json.loads((await request.read()).decode("utf-8"))
+        found = json.loads((await _read(request)).decode("utf-8"))
     except (ValueError, RecursionError):
         raise InvalidRequestError("the body is not JSON in UTF-8") from None
     if not isinstance(found, dict):
         raise InvalidRequestError("the body must be one JSON object")
     return found
+
+
+async def _read(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except web.RequestPayloadError:
+        raise InvalidRequestError("the body is malformed") from None
 
 
 def _parsed(text: str) -> Parameters:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from aiohttp import web
 
-from gateway.devauth import addresses, defaults
+from gateway.devauth import addresses, connections, defaults
 from gateway.devauth.attempts import Attempts
 from gateway.devauth.authorization import AuthorizationEndpoint
 from gateway.devauth.browser import Browser
@@ -79,7 +79,10 @@ class DevelopmentServer:
         self.tokens = Tokens(self.issuer, self._keys, self._clock)
         is_local = addresses.is_loopback(listener.getsockname()[0])
         application = self._application(is_local)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        # A packed body is nothing that a form may be, and unpacking is work that others can ask for.
+        self._runner = web.AppRunner(
+            application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS, auto_decompress=False
+        )
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
 
@@ -97,6 +100,7 @@ class DevelopmentServer:
         browser = self._browser()
         middlewares = make(browser.pages, self.issuer, is_local=is_local)
         application = web.Application(client_max_size=LARGEST_BODY, middlewares=middlewares)
+        connections.use(application)
         device_attempts = Attempts(_MOST_ATTEMPTS, clock=self._clock)
         for part in (
             Endpoints(grants, self._clients.scopes, browser.path),
