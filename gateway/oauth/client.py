@@ -57,6 +57,7 @@ class IssuerClient:
     """Talks to one issuer. `timeout` is for a whole exchange, in seconds; `connections` may be open at once.
 
     `tls` gives the context for a new connection, so that a certificate that was renewed is used from then on.
+    `proxy` gives the address of the proxy that leads to a URL, or None.
     """
 
     def __init__(
@@ -66,11 +67,13 @@ class IssuerClient:
         allow_http: bool = False,
         tls: Callable[[], ssl.SSLContext] | None = None,
         connections: int = 4,
+        proxy: Callable[[str], str | None] = lambda url: None,
     ) -> None:
         self.timeout = timeout
         self._allow_http = allow_http
         self._tls = tls
         self._connections = connections
+        self._proxy = proxy
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> IssuerClient:
@@ -89,9 +92,7 @@ class IssuerClient:
         found = _MAX_AGE.search(reply.cache_control)
         return Document(read_object(reply.body), float(found[1]) if found else None)
 
-    async def post(
-        self, url: str, form: Form, headers: Mapping[str, str], *, named_at: str | None = None
-    ) -> Reply:
+    async def post(self, url: str, form: Form, headers: Mapping[str, str], *, named_at: str | None = None) -> Reply:
         """POST a form. Raises `IssuerFailure` when there is no answer; what the answer means is for the caller."""
         return await self._exchange("POST", url, named_at, headers, form)
 
@@ -131,6 +132,7 @@ class IssuerClient:
             data=form,
             allow_redirects=False,
             ssl=self._tls() if self._tls is not None else True,
+            proxy=self._proxy(url),
         ) as response:
             body = await self._read(response)
             return Reply(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from gateway.cli.token.exit_status import WrongOption
 from gateway.cli.token.failures import told
 from gateway.cli.token.options import ClientOptions
+from gateway.cli.token.proxy import proxies
 from gateway.cli.token.terminal import Teller
 from gateway.http.tls import ClientContext
 from gateway.oauth.authorization_server import AuthorizationServer, find_server
@@ -44,7 +46,9 @@ async def connected(options: ClientOptions, teller: Teller) -> AsyncIterator[Con
     tls = _tls(options)
     # Before anything is sent: a file that is missing or a prompt that is left must not come after a round trip.
     secret = options.secret.read() if options.secret is not None else None
-    async with IssuerClient(timeout=options.timeout, allow_http=options.allow_http, tls=tls) as client:
+    async with IssuerClient(
+        timeout=options.timeout, allow_http=options.allow_http, tls=tls, proxy=proxies(os.environ)
+    ) as client:
         with told("its metadata", options.issuer):
             server = await find_server(
                 client,

@@ -21,7 +21,7 @@ _ENDPOINTS = {
 }
 
 _ADVICE = {
-    "invalid_client": "client id or secret is wrong, or the issuer wants another --client-auth.",
+    "invalid_client": "client id or secret is wrong or missing, or the issuer wants another --client-auth.",
     "invalid_grant": "the code or refresh token is no longer good, or belongs to another client; sign in again.",
     "unauthorized_client": "this client may not use this grant: allow it in the client's registration at the issuer.",
     "unsupported_grant_type": "the issuer does not know this grant; try another --grant.",

@@ -220,11 +220,11 @@ async def test_issuer_client_and_scope_may_stand_in_the_environment(user: User) 
 @pytest.mark.parametrize(
     ("metadata", "answer", "code", "words"),
     [
-        ({}, error_answer("invalid_client", "who?", 401), 1, ["invalid_client (who?)", "secret is wrong"]),
+        ({}, error_answer("invalid_client", "who?", 401), 1, ["invalid_client (who?)", "secret is wrong or missing"]),
         ({"scopes_supported": ["x", "y"]}, error_answer("invalid_scope"), 1, ["invalid_scope", "it lists: x y"]),
         ({}, error_answer("unauthorized_client"), 1, ["may not use this grant"]),
         ({}, error_answer("odd\x1b[2J", "\x1b]0;x\x07"), 1, ["odd?[2J"]),
-        ({}, Scripted("<html>", 401), 3, ["status 401", "secret is wrong"]),
+        ({}, Scripted("<html>", 401), 3, ["status 401", "secret is wrong or missing"]),
         ({}, Scripted("", 503), 3, ["status 503", "try again later"]),
         ({}, Scripted("", 302, {"Location": "/elsewhere"}), 3, ["status 302", "redirects are not followed"]),
         ({}, Scripted("<html>"), 3, ["not JSON"]),

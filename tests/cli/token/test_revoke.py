@@ -83,7 +83,7 @@ async def test_a_token_from_elsewhere_can_be_withdrawn_too(user: User) -> None:
 @pytest.mark.parametrize(
     ("metadata", "answer", "code", "words"),
     [
-        ({}, error_answer("invalid_client", status=401), 1, "secret is wrong"),
+        ({}, error_answer("invalid_client", status=401), 1, "secret is wrong or missing"),
         ({}, error_answer("unsupported_token_type"), 1, "it lives until it expires"),
         ({}, Scripted("", 503), 3, "try again later"),
         ({}, Scripted("", drop=True), 3, "closes the connection"),
