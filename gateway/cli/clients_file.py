@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -173,12 +173,11 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Known:
     problems = [Problem(source.where(place), show(place), message) for place, message in _findings(file)]
     if problems:
         raise ConfigError(problems)
-    return Known(
-        tuple(block.client(file.audience) for block in file.clients) if file.clients is not None else defaults.CLIENTS,
-        tuple(block.user() for block in file.users) if file.users is not None else defaults.USERS,
-        {**defaults.SCOPES, **file.scopes},
-        file.audience,
-    )
+    clients = tuple(replace(client, audience=file.audience) for client in defaults.CLIENTS)
+    if file.clients is not None:
+        clients = tuple(block.client(file.audience) for block in file.clients)
+    users = tuple(block.user() for block in file.users) if file.users is not None else defaults.USERS
+    return Known(clients, users, {**defaults.SCOPES, **file.scopes}, file.audience)
 
 
 def _findings(file: ClientsFile) -> Iterator[Finding]:

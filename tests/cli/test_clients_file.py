@@ -74,6 +74,8 @@ def test_what_the_file_does_not_speak_of_is_as_without_it(tmp_path: Path) -> Non
     known = loaded(tmp_path, "users: [{name: carol, password: pw, claims: {tenant: t1}}]")
     assert known.clients == defaults.CLIENTS
     assert [(user.name, user.password, user.claims) for user in known.users] == [("carol", "pw", {"tenant": "t1"})]
+    known = loaded(tmp_path, "audience: shop-api")
+    assert {(client.client_id, client.audience) for client in known.clients} >= {("demo-web", "shop-api")}
     known = loaded(tmp_path, "clients: []\nscopes: {a: Do a}")
     assert (known.clients, known.users) == ((), defaults.USERS)
     assert (known.scopes["a"], known.scopes["openid"]) == ("Do a", defaults.SCOPES["openid"])
