@@ -52,7 +52,10 @@ Receive = Callable[[str], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class RedirectAddress:
-    """Where the browser is to come back to: http on this machine. Port 0 is any free one."""
+    """Where the browser is to come back to: http on this machine. Port 0 is any free one.
+
+    The path stays as it was written, empty too: issuers compare to the letter.
+    """
 
     host: str
     port: int
@@ -66,7 +69,7 @@ class RedirectAddress:
             raise ValueError("the redirect has to be http on this machine: 127.0.0.1, [::1] or localhost")
         if parts.query or parts.fragment:
             raise ValueError("the redirect has no query and no fragment")
-        return cls(parts.hostname or "", parts.port or 0, parts.path or "/")
+        return cls(parts.hostname or "", parts.port or 0, parts.path)
 
     def at(self, port: int) -> str:
         """The redirect URI with the port that is listened at."""
@@ -124,7 +127,7 @@ class RedirectListener:
         if request.path == self._done_path and self._ended.done():
             self._shown.set()
             return self._last_page()
-        if request.path != self._address.path:
+        if request.path != (self._address.path or "/"):
             return _page(404, "Not found", "There is nothing here.")
         # As it was sent: yarl would write it anew.
         return await self._receive_answer(request.raw_path.partition("?")[2])

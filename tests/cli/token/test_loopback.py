@@ -19,7 +19,8 @@ HERE = RedirectAddress("127.0.0.1", 0, "/callback")
     ("uri", "expected"),
     [
         ("http://127.0.0.1:0/callback", "http://127.0.0.1:9/callback"),
-        ("http://127.0.0.1", "http://127.0.0.1:9/"),
+        ("http://127.0.0.1", "http://127.0.0.1:9"),
+        ("http://localhost:0/", "http://localhost:9/"),
         ("http://localhost:0/a/b", "http://localhost:9/a/b"),
         ("http://[::1]:0/x", "http://[::1]:9/x"),
         ("http://127.1.2.3/x", "http://127.1.2.3:9/x"),
@@ -89,6 +90,18 @@ async def test_a_port_that_is_taken_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match=r".+"):
         async with RedirectListener(RedirectAddress("127.0.0.1", taken.getsockname()[1], "/")):
             pass
+
+
+async def test_an_address_without_a_path_is_met_at_its_root() -> None:
+    async def receive(_: str) -> None:
+        """Good."""
+
+    async with RedirectListener(RedirectAddress.parse("http://127.0.0.1")) as listener:
+        assert listener.redirect_uri.count("/") == 2
+        listener.expect(receive)
+        async with aiohttp.ClientSession() as session, session.get(f"{listener.redirect_uri}?code=C") as answer:
+            assert str(answer.url) == f"{listener.redirect_uri}/done"
+            assert "You are signed in" in await answer.text()
 
 
 async def test_a_good_answer_ends_the_waiting_once_its_page_was_shown() -> None:
