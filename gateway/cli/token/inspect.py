@@ -68,7 +68,9 @@ def command(
         config = None if offline else _config(config_path, client, audience, introspects)
         judgement = None
         if config is not None:
-            judgement = asyncio.run(judge(config, value, client.scopes, introspects=introspects))
+            # A scope that stands in the environment is for `get`.
+            scopes = frozenset() if _is_from_environment("scopes") else client.scopes
+            judgement = asyncio.run(judge(config, value, scopes, introspects=introspects))
         found, now = content.read(value), time.time()
         if as_json:
             click.echo(json.dumps(_document(found, judgement), indent=2))
@@ -95,14 +97,17 @@ def _config(path: Path | None, client: ClientOptions, audience: str | None, intr
     """By what the token is judged, None for nothing: an issuer that stands in the environment asks for no call."""
     if path is not None:
         return load_or_exit(path)
-    source = click.get_current_context().get_parameter_source("issuer")
-    if not client.issuer or (source is ParameterSource.ENVIRONMENT and not introspects):
+    if not client.issuer or (_is_from_environment("issuer") and not introspects):
         return None
     check_issuer(client)
     try:
         return one_issuer(client, audience, introspects=introspects)
     except ConfigError as error:
         exit_with(error)
+
+
+def _is_from_environment(option: str) -> bool:
+    return click.get_current_context().get_parameter_source(option) is ParameterSource.ENVIRONMENT
 
 
 def _lines(found: Content, judgement: Judgement | None, now: float) -> Iterator[str]:
@@ -128,7 +133,8 @@ def _verdict(found: Content, judgement: Judgement, now: float) -> Iterator[str]:
         yield ""
     yield "judged"
     for step in judgement.steps:
-        where = f"  ({step.where})" if step.where else ""
+        # A configuration that was made up for one issuer has no lines.
+        where = f"  ({step.where})" if step.where and ":" in step.where else ""
         yield f"  {'ok ' if step.ok else 'NO '} {step.step:<13}  {step.detail}{where}"
     error = judgement.error
     if error is not None:

@@ -119,7 +119,8 @@ class RedirectListener:
         self._ended.result()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.host != urlsplit(self.redirect_uri).netloc:
+        authority = urlsplit(self.redirect_uri).netloc
+        if request.host not in (authority, authority.removesuffix(":80")):
             # A page of the web that made its own name lead to this machine (DNS rebinding).
             return _page(400, "Not found here", "This address is for one sign-in alone.")
         if request.method != "GET":

@@ -74,11 +74,9 @@ class Obtaining:
                 self._teller.detail("another process has just stored one that is good")
                 return stored
             try:
-                token = await self._from_issuer(stored)
+                return await self._from_issuer(stored)
             except IssuerTrouble as trouble:
                 return self._still_good(stored, trouble)
-            self._keep(token)
-            return token
 
     @contextlib.asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
@@ -116,6 +114,7 @@ class Obtaining:
         return stored
 
     def _keep(self, token: StoredToken) -> None:
+        """Store it at once, before anything is awaited: Ctrl-C must not come between an answer and its file."""
         if self._store is None:
             return
         try:
@@ -143,14 +142,16 @@ class Obtaining:
                     "sign in first, with --grant authorization_code or device_code; many issuers give one only with "
                     "--scope offline_access.",
                 )
-            asked_at = self._clock()
-            if wanted.grant == "client_credentials":
-                answer = await grants.client_credentials()
-            elif wanted.grant == "device_code":
-                answer, asked_at = await grants.device_code(), self._clock()
-            else:
-                answer, asked_at = await grants.authorization_code(), self._clock()
-            return self._token(answer, asked_at)
+            return await self._asked_for(grants)
+
+    async def _asked_for(self, grants: Grants) -> StoredToken:
+        """By the grant itself."""
+        asked_at = self._clock()
+        if self._wanted.grant == "client_credentials":
+            return self._token(await grants.client_credentials(), asked_at)
+        if self._wanted.grant == "device_code":
+            return self._token(await grants.device_code(), self._clock())
+        return self._token(await grants.authorization_code(), self._clock())
 
     async def _refreshed(self, grants: Grants, refresh_token: str) -> StoredToken | None:
         """None when the refresh token is spent and the user can sign in again."""
@@ -167,18 +168,20 @@ class Obtaining:
         return self._token(answer, asked_at, refresh_token)
 
     def _token(self, answer: TokenResponse, asked_at: float, refresh_token: str | None = None) -> StoredToken:
-        """`refresh_token` goes on when the issuer sends no other (RFC 6749 §6)."""
+        """The token of an answer, stored. `refresh_token` goes on when there is no other in it (RFC 6749 §6)."""
         expires_at = asked_at + answer.expires_in if answer.expires_in is not None else _expiry(answer.access_token)
         self._tell_missing(answer.scope)
         # RFC 6749 §4.4.3: a client that can ask again needs none.
         keeps_refresh_token = self._wanted.purpose.holder == "user"
-        return StoredToken(
+        token = StoredToken(
             answer.access_token,
             asked_at,
             expires_at,
             (answer.refresh_token or refresh_token) if keeps_refresh_token else None,
             answer.scope,
         )
+        self._keep(token)
+        return token
 
     def _tell_missing(self, granted: str | None) -> None:
         asked = self._wanted.purpose.scopes - _NOT_OF_THE_TOKEN

@@ -88,6 +88,11 @@ def test_a_refused_token_is_told_every_reason(
         assert word in told.stdout
 
 
+async def test_a_scope_of_the_environment_is_none_that_a_route_asks_for(user: User, configuration: Path) -> None:
+    told = await user.run("inspect", mint(scope="a"), "-c", str(configuration), OAUTH_GATEWAY_SCOPE="openid x")
+    assert told.code == 0, told.out
+
+
 async def test_a_forged_or_opaque_token_is_refused(user: User, configuration: Path) -> None:
     forged = jwt.encode(
         {"iss": ISSUER, "aud": AUDIENCE, "sub": "u", "exp": 2**33}, private_key("other rsa"), "RS256", {"kid": "k1"}
@@ -138,6 +143,7 @@ async def test_an_issuer_proves_its_own_tokens_and_no_others(user: User) -> None
         told = await user.run("inspect", token, "--issuer", issuer.issuer)
         assert told.code == 0, told.out
         assert "RS256 signature of key k1" in told.out
+        assert "mapping" not in told.out
         assert (await user.run("inspect", token, "--issuer", issuer.issuer, "--audience", "other")).code == 1
         assert "issuer_unknown" in (await user.run("inspect", mint(), "--issuer", issuer.issuer)).out
 
