@@ -32,7 +32,12 @@ def of(error: OAuth2Error) -> web.Response:
 
 
 def as_page(html: str, status: int = 200, *, forms_lead_to: str = "") -> web.Response:
-    """A page. `forms_lead_to` is a scheme to which the answer to a form may lead away from here.
+    """A page."""
+    return web.Response(text=html, status=status, content_type="text/html", headers=page_fields(forms_lead_to))
+
+
+def page_fields(forms_lead_to: str = "") -> dict[str, str]:
+    """The header fields of a page. `forms_lead_to` is a scheme to which the answer to a form may lead away from here.
 
     Chromium judges by `form-action` the redirects after a form too, also those of the client's own pages: an origin
     would stop an application that passes its users on, and can't be said of [::1] at all.
@@ -41,7 +46,7 @@ def as_page(html: str, status: int = 200, *, forms_lead_to: str = "") -> web.Res
         "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'; "
         f"form-action 'self' {forms_lead_to}".rstrip()
     )
-    headers = {
+    return {
         "Content-Security-Policy": policy,
         "X-Frame-Options": "DENY",
         "X-Content-Type-Options": "nosniff",
@@ -49,7 +54,6 @@ def as_page(html: str, status: int = 200, *, forms_lead_to: str = "") -> web.Res
         "Referrer-Policy": "same-origin",
         **NEVER_STORED,
     }
-    return web.Response(text=html, status=status, content_type="text/html", headers=headers)
 
 
 def redirect(location: str, method: str) -> web.Response:

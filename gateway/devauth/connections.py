@@ -28,7 +28,7 @@ class Connection(RequestHandler):
     ) -> web.StreamResponse:
         """The response to malformed bytes, or to a fault of our own."""
         if status >= 500:
-            logger.error("the development authorization server failed", exc_info=exc)
+            logger.error("a request could not be answered", exc_info=exc)
             response = answers.as_error("server_error", "internal error", status)
         else:
             response = answers.as_error("invalid_request", "this is no HTTP request", status)

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiohttp import web
 
 from gateway.devauth import addresses, answers
-from gateway.devauth.pages import Pages
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.\-]+)(?::[0-9]*)?")
 
 
-def make(pages: Pages, issuer: str, *, is_local: bool) -> list[Any]:
+class Messages(Protocol):
+    """Pages that have one for something to read."""
+
+    def message(self, title: str, text: str) -> str:
+        """A whole page."""
+        ...
+
+
+def make(pages: Messages, issuer: str, *, is_local: bool) -> list[Any]:
     """The middlewares of the application; `is_local`: it listens on loopback alone."""
     own_host = addresses.host_of(issuer)
 
@@ -40,7 +47,7 @@ def make(pages: Pages, issuer: str, *, is_local: bool) -> list[Any]:
     return [in_our_forms, meant_for_us]
 
 
-def _refusal(request: web.Request, pages: Pages, refusal: web.HTTPException) -> web.Response:
+def _refusal(request: web.Request, pages: Messages, refusal: web.HTTPException) -> web.Response:
     reason = refusal.reason or ""
     allow = {"Allow": refusal.headers["Allow"]} if "Allow" in refusal.headers else {}
     if "text/html" not in request.headers.get("Accept", ""):

@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-import html
-import string
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from typing import Final
 
 from gateway.devauth import redirects, scopes
 from gateway.devauth.clients import DEVICE_CODE, Client
+from gateway.devauth.markup import Html, Templates
 from gateway.devauth.tokens import Authorization
 
 _INVALID: Final = 'aria-invalid="true" aria-describedby="failure"'
 _UNITS: Final = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+_TEMPLATES: Final = Templates(__package__)
 
-
-class Html(str):
-    """Text that is HTML already: it came out of a template."""
-
-    __slots__ = ()
-
-
-@functools.cache
-def _template(name: str) -> string.Template:
-    return string.Template((resources.files(__package__) / "templates" / name).read_text(encoding="utf-8"))
-
-
-def fill(template: str, /, **values: str) -> Html:
-    """A template with these values; whatever is not `Html` is escaped."""
-    escaped = {key: value if isinstance(value, Html) else html.escape(value) for key, value in values.items()}
-    return Html(_template(f"{template}.html").substitute(escaped).rstrip("\n"))
-
-
-def stylesheet() -> str:
-    """The one style sheet."""
-    return (resources.files(__package__) / "templates" / "style.css").read_text(encoding="utf-8")
+fill: Final = _TEMPLATES.fill
+stylesheet: Final = _TEMPLATES.stylesheet
 
 
 def duration(seconds: int) -> str:
