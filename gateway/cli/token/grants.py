@@ -41,6 +41,7 @@ class Grants:
         self.server = connection.server
         self._asked = asked
         self._teller = teller
+        self._odd: set[str] = set()
         self._endpoint = TokenEndpoint(
             connection.client,
             connection.server,
@@ -118,7 +119,9 @@ class Grants:
         try:
             code = request.code_of(query)
         except ForeignAnswer as odd:
-            self._teller.say(f"an answer was refused: {odd}; still waiting for the right one")
+            if str(odd) not in self._odd:  # a page of the web could send any number of them
+                self._teller.say(f"an answer was refused: {odd}; still waiting for the right one")
+            self._odd.add(str(odd))
             raise
         self._teller.detail("the browser brought a code; it is redeemed with its verifier (PKCE)")
         return await self._endpoint.redeem_code(code, request.redirect_uri, request.verifier)

@@ -11,6 +11,7 @@ import socket
 import stat
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -312,8 +313,8 @@ async def test_an_issuer_that_is_down_or_silent_is_told(user: User) -> None:
         ([*client("https://as.example"), "--certificate-key", "x"], "needs --certificate"),
     ],
 )
-def test_a_wrong_option_is_named(options: list[str], words: str) -> None:
-    ended = CliRunner().invoke(command, options, env={"XDG_STATE_HOME": "/nowhere"})
+def test_a_wrong_option_is_named(tmp_path: Path, options: list[str], words: str) -> None:
+    ended = CliRunner().invoke(command, options, env={"XDG_STATE_HOME": str(tmp_path)})
     assert (ended.exit_code, ended.stdout) == (2, "")
     assert words in ended.stderr.replace("\n", " ")
 
