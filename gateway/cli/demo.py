@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import shlex
 import shutil
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 import aiohttp
 import click
 
+from gateway.demo import site
 from gateway.demo.guide import guided
 from gateway.demo.scenarios import SCENARIOS, Scenario, curl_for_a_token
 from gateway.demo.stories import STORIES
@@ -33,14 +35,15 @@ _NOWHERE = "http://127.0.0.1:8000/callback"
 @click.option("--once", is_flag=True, help="Make the requests itself, print what came of them, and end.")
 @click.option("--tour", is_flag=True, help="Play the guided tour on the terminal, and end.")
 def command(port: int | None, once: bool, tour: bool) -> None:
-    """Try the gateway on this machine, without network: prints curl lines to paste.
+    """Try the gateway on this machine, without network: a guided tour in the browser, and curl lines to paste.
 
     Exit status with --once and --tour: 0 if every answer was as expected, else 1.
     """
     if once and tour:
         raise click.UsageError("--once and --tour can't both be: each plays something and ends.")
     logs.configure("warning", "text")
-    play = _try_all if once else _play_tour if tour else _present
+    show = functools.partial(_present, tour_port=0 if port == 0 else None)
+    play = _try_all if once else _play_tour if tour else show
     try:
         sys.exit(asyncio.run(_demo(port, play, unfinished=1 if once or tour else 0)))
     except BrokenPipeError:
@@ -67,21 +70,23 @@ async def _demo(port: int | None, play: Callable[[World], Awaitable[int]], unfin
     return unfinished
 
 
-async def _present(world: World) -> int:
-    """Show the lines to paste, and go on until somebody ends it."""
-    click.echo(
-        f"""\
+async def _present(world: World, tour_port: int | None) -> int:
+    """Show the tour's address and the lines to paste, and go on until somebody ends it."""
+    async with site.running(world, tour_port) as address:
+        click.secho(f"guided tour           {address}", bold=True)
+        click.echo(
+            f"""\
 gateway               {world.origin}
 authorization server  {world.issuer}
 health and metrics    {world.admin_origin}/readyz /metrics
 configuration         {world.configuration}
 
-Paste these first, then any of the requests below (in another terminal):
+Open the guided tour in a browser, or paste these first, then any of the requests below (in another terminal):
 """
-    )
-    await _print_requests(world)
-    click.echo("Ctrl-C ends the demo.")
-    await asyncio.Event().wait()
+        )
+        await _print_requests(world)
+        click.echo("Ctrl-C ends the demo.")
+        await asyncio.Event().wait()
     return 0
 
 
