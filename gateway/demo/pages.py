@@ -28,7 +28,7 @@ class Pages:
     def start(self, journeys: Mapping[str, Journey]) -> str:
         """The first page; `journeys` are those that were begun, by story."""
         begun = next((journey for journey in journeys.values() if 0 < journey.reached < journey.length), None)
-        first = _address(begun.story, begun.reached) if begun is not None else _address(self._stories[0])
+        first = address(begun.story, begun.reached) if begun is not None else address(self._stories[0])
         content = fill(
             "start",
             first=first,
@@ -71,7 +71,7 @@ class Pages:
             after=NOTHING if outcome.failure else fill("after", text=paragraphs(step.after, journey.values)),
             panel=self._after(journey, number, form_token, now),
             steps=_steps(journey, number),
-            again=_button(f"{_address(story)}/again", form_token, "Start this story again", "plain"),
+            again=_button(f"{address(story)}/again", form_token, "Start this story again", "plain"),
         )
         error = "Error: " if outcome.failure else ""
         return _page(f"{error}{step.title} ({story.title}, step {number} of {journey.length})", content, "story")
@@ -95,11 +95,11 @@ class Pages:
             visit = journey.step(number).visit
             if visit is not None and visit.brings_answer:
                 # What came back is used up: the client needs a new link.
-                again = _button(f"{_address(journey.story)}/again", form_token, "Start this story again")
+                again = _button(f"{address(journey.story)}/again", form_token, "Start this story again")
                 return fill("notice", title="Once more", content=again)
             return self._panel(journey, number, form_token, "Once more:", now)
         if number + 1 in journey.outcomes:
-            link = fill("link-on", address=_address(journey.story, number + 1), text="See what came of it")
+            link = fill("link-on", address=address(journey.story, number + 1), text="See what came of it")
             return fill("notice", title=f"Next: {journey.step(number + 1).title}", content=link)
         if number < journey.length:
             return self._panel(journey, number + 1, form_token, "Next:", now)
@@ -116,11 +116,11 @@ class Pages:
             before=paragraphs(step.before, journey.values),
             visit=_visit(journey, step.visit) if step.visit is not None else NOTHING,
             countdown=fill("countdown", what=step.waiting, seconds=str(math.ceil(left))) if left > 0 else NOTHING,
-            button=_button(_address(journey.story, number), form_token, step.button) if step.button else NOTHING,
+            button=_button(address(journey.story, number), form_token, step.button) if step.button else NOTHING,
         )
 
     def _on(self, journey: Journey) -> Html:
-        link = fill("link-on", address=_address(journey.story, max(journey.outcomes)), text="Go on where you were")
+        link = fill("link-on", address=address(journey.story, max(journey.outcomes)), text="Go on where you were")
         return fill("notice", title="You have begun this story", content=link)
 
     def _ending(self, journey: Journey) -> Html:
@@ -131,7 +131,7 @@ class Pages:
             "ending",
             title="The end of this story",
             text=paragraphs(story.ending, journey.values),
-            next=fill("next-story", address=_address(following), title=following.title) if following else NOTHING,
+            next=fill("next-story", address=address(following), title=following.title) if following else NOTHING,
         )
 
     def _card(self, story: Story, journey: Journey | None) -> Html:
@@ -160,7 +160,8 @@ _ROLES: Final = (
 )
 
 
-def _address(story: Story, number: int = 0) -> str:
+def address(story: Story, number: int = 0) -> str:
+    """Where a story is, or one of its steps."""
     return f"/{story.name}/{number}" if number else f"/{story.name}"
 
 
@@ -194,5 +195,5 @@ def _item(journey: Journey, number: int, current: int) -> Html:
     if number == current:
         return fill("item-current", title=title)
     if number in journey.outcomes:
-        return fill("item-taken", title=title, address=_address(journey.story, number))
+        return fill("item-taken", title=title, address=address(journey.story, number))
     return fill("item-ahead", title=title)

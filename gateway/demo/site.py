@@ -20,7 +20,7 @@ from authlib.oauth2 import OAuth2Error
 
 from gateway.demo.guide import Guide, guided
 from gateway.demo.journey import Journey
-from gateway.demo.pages import COUNTDOWN, Pages
+from gateway.demo.pages import COUNTDOWN, Pages, address
 from gateway.demo.seen import Answer
 from gateway.demo.stories import STORIES
 from gateway.demo.story import Story
@@ -79,7 +79,7 @@ class Site:
         visitor = self._visitor(request)
         journey = visitor.journeys.get(story.name) if visitor is not None else None
         if visitor is None or journey is None or number not in journey.outcomes:
-            return answers.redirect(_place(story, max(journey.outcomes, default=0) if journey else 0), request.method)
+            return answers.redirect(address(story, max(journey.outcomes, default=0) if journey else 0), request.method)
         page = self._pages.step(journey, number, visitor.form_token, now=self._guide.clock())
         if COUNTDOWN not in page:
             return answers.as_page(page)
@@ -120,7 +120,7 @@ class Site:
             if number == journey.next_number and not _needs_answer(journey, number):
                 await self._wait(journey.waits_until(number))
                 await self._guide.play(journey, number)
-        return answers.redirect(_place(story, min(number, max(journey.outcomes, default=0))), request.method)
+        return answers.redirect(address(story, min(number, max(journey.outcomes, default=0))), request.method)
 
     async def _begin_again(self, request: web.Request) -> web.Response:
         story = self._story(request)
@@ -128,7 +128,7 @@ class Site:
         if visitor is None:
             return self._forged()
         visitor.journeys[story.name] = self._guide.begin(story)
-        return answers.redirect(_place(story), request.method)
+        return answers.redirect(address(story), request.method)
 
     async def _take_answer(self, request: web.Request) -> web.Response:
         """The authorization server has sent the browser back (RFC 6749 §4.1.2)."""
@@ -144,7 +144,7 @@ class Site:
             if number and _needs_answer(journey, number):
                 await self._guide.play(journey, number, Answer(f"{CALLBACK}?{query}", _as_message(request)))
         # Away from the address that has the code in it: addresses stay in the history (RFC 9700 §4.2.4).
-        return answers.redirect(_place(journey.story, max(journey.outcomes, default=0)), request.method)
+        return answers.redirect(address(journey.story, max(journey.outcomes, default=0)), request.method)
 
     async def _wait(self, until: float) -> None:
         await asyncio.sleep(min(max(0.0, until - self._guide.clock()), _LONGEST_WAIT))
@@ -223,10 +223,6 @@ def _needs_answer(journey: Journey, number: int) -> bool:
     """Whether a step begins with what the browser brings from the authorization server."""
     visit = journey.step(number).visit
     return visit is not None and visit.brings_answer
-
-
-def _place(story: Story, number: int = 0) -> str:
-    return f"/{story.name}/{number}" if number else f"/{story.name}"
 
 
 def _as_message(request: web.Request) -> Message:

@@ -1,4 +1,4 @@
-"""Plays the user where there is no browser: opens the link, signs in and approves, by the forms of the pages.
+"""Plays the user where there is no browser: opens the link, signs in and decides, by the forms of the pages.
 
 What a person would do there by hand; nothing that a page does not offer.
 """
@@ -29,9 +29,10 @@ class _Form:
 class PlayedUser:
     """Somebody with this name, whose password is the same. Keeps cookies, as a browser does."""
 
-    def __init__(self, wire: Wire, name: str = "alice") -> None:
+    def __init__(self, wire: Wire, name: str = "alice", *, decision: str = "approve") -> None:
         self._wire = wire
         self._name = name
+        self._decision = decision
         self._cookies: dict[str, str] = {}
 
     async def visit(self, url: str, redirect_uri: str) -> tuple[list[Exchange], Answer | None]:
@@ -75,8 +76,8 @@ class PlayedUser:
             if "password" in form.fields:
                 form.fields |= {"username": self._name, "password": self._name}
                 return form
-            if ("decision", "approve") in form.buttons:
-                form.fields["decision"] = "approve"
+            if ("decision", self._decision) in form.buttons:
+                form.fields["decision"] = self._decision
                 return form
             if "user_code" in form.fields:
                 return form
@@ -102,7 +103,7 @@ def _title(form: dict[str, str]) -> str:
     if "password" in form:
         return "You sign in"
     if "decision" in form:
-        return "You approve"
+        return "You approve" if form["decision"] == "approve" else "You say no"
     return "You send the code of the device" if "user_code" in form else "Your browser opens the page"
 
 
