@@ -30,7 +30,6 @@ from gateway.oauth.jose import b64url_decode, strict_json
 
 CLIENT_ID: Final = "demo-web"
 NO_ANSWER: Final = Answer("")
-_SECONDS: Final = 10.0
 
 STATE: Final = "`state` is the one that the client has sent: the answer belongs to its question"
 ISSUER: Final = "`iss` is the authorization server that was asked, and no other"
@@ -38,6 +37,7 @@ NO_ERROR: Final = "there is a `code`, and no `error`"
 
 DENIED: Final = "access_denied: you have said no, and more than that the client does not get"
 
+_SECONDS: Final = 10.0
 _ENDPOINTS: Final = (
     "token_endpoint",
     "revocation_endpoint",
@@ -109,18 +109,14 @@ class Guide:
 
     async def _send(self, part: Send, journey: Journey) -> Seen:
         values = journey.values
-        url, form = filled(part.url, values), _all_filled(part.form, values)
-        token = values[part.token] if part.token else None
-        fields = _all_filled(part.fields, values)
-        if token is not None:
-            fields["Authorization"] = f"Bearer {token}"
-        body = part.body
-        if body:
-            fields["Content-Type"] = "text/plain"
-        if form:
-            fields["Content-Type"], body = "application/x-www-form-urlencoded", urlencode(form)
-        if part.document:
-            fields["Content-Type"], body = "application/json", json.dumps(_all_filled(part.document, values))
+        url, token = filled(part.url, values), values[part.token] if part.token else None
+        form = _all_filled(part.form, values)
+        content_type, body = _content(part, form, values)
+        fields = {
+            **_all_filled(part.fields, values),
+            **({"Authorization": f"Bearer {token}"} if token is not None else {}),
+            **({"Content-Type": content_type} if body else {}),
+        }
         try:
             sent = await self._wire.send(part.method, url, fields, body)
         except NoAnswer as problem:
@@ -136,9 +132,8 @@ class Guide:
         request = authorization_code.begin(self._server, CLIENT_ID, self._redirect_uri, part.scope)
         journey.request = request
         journey.keep({"authorization_url": request.address, "code_verifier": request.verifier})
-        return Link(
-            request.address, dict(request.parameters), {"state": request.state, "code_verifier": request.verifier}
-        )
+        kept = {"state": request.state, "code_verifier": request.verifier}
+        return Link(request.address, dict(request.parameters), kept)
 
     def _shorten(self, part: Shorten, journey: Journey) -> Shortened:
         ends_at = int(self.clock()) + part.seconds
@@ -162,6 +157,15 @@ def filled(text: str, values: Mapping[str, str]) -> str:
 
 def _all_filled(texts: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
     return {name: filled(text, values) for name, text in texts.items()}
+
+
+def _content(part: Send, form: Mapping[str, str], values: Mapping[str, str]) -> tuple[str, str]:
+    """The body of a request, and of what kind it is."""
+    if form:
+        return "application/x-www-form-urlencoded", urlencode(form)
+    if part.document:
+        return "application/json", json.dumps(_all_filled(part.document, values))
+    return "text/plain", part.body
 
 
 def _kept(part: Send, sent: Sent) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -86,12 +86,25 @@ def _laid_out(value: Any, indent: str) -> str:
     if not isinstance(value, dict | list) or len(whole) + len(indent) <= _ONE_LINE:
         return whole
     inner = f"{indent}  "
+    if isinstance(value, list) and not any(isinstance(member, dict | list) for member in value):
+        words = [f"{json.dumps(member, ensure_ascii=False)}," for member in value]
+        return "[\n" + _in_rows(words, inner).removesuffix(",") + f"\n{indent}]"
     if isinstance(value, list):
         members = [_laid_out(member, inner) for member in value]
     else:
         members = [f"{json.dumps(name)}: {_laid_out(member, inner)}" for name, member in value.items()]
     first, last = "[]" if isinstance(value, list) else "{}"
     return f"{first}\n{inner}" + f",\n{inner}".join(members) + f"\n{indent}{last}"
+
+
+def _in_rows(words: Sequence[str], indent: str) -> str:
+    """As many on a line as there is room for."""
+    rows = [""]
+    for word in words:
+        if rows[-1] and len(indent) + len(rows[-1]) + 1 + len(word) > _ONE_LINE:
+            rows.append("")
+        rows[-1] += f" {word}" if rows[-1] else word
+    return "\n".join(f"{indent}{row}" for row in rows)
 
 
 def claim_in_words(name: str, value: Any) -> str:

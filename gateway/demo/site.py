@@ -12,7 +12,7 @@ import math
 import socket
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 from aiohttp import web
@@ -29,7 +29,7 @@ from gateway.demo.visitors import Visitor, Visitors
 from gateway.demo.wire import Message
 from gateway.demo.world import World
 from gateway.devauth import answers, connections, forms
-from gateway.devauth.middlewares import make
+from gateway.devauth.middlewares import Handler, make
 
 USUAL_PORT: Final = 8081
 CALLBACK: Final = "/callback"
@@ -194,7 +194,8 @@ async def running(world: World, port: int | None = None) -> AsyncIterator[str]:
         guide, _ = await stack.enter_async_context(guided(world, f"{origin}{CALLBACK}"))
         pages = Pages(STORIES, _places(world, origin), world.configuration)
         cookie = f"tour-{hashlib.sha256(origin.encode()).hexdigest()[:8]}"
-        application = web.Application(client_max_size=_LARGEST_BODY, middlewares=make(pages, origin, is_local=True))
+        middlewares = [*make(pages, origin, is_local=True), _at(origin)]
+        application = web.Application(client_max_size=_LARGEST_BODY, middlewares=middlewares)
         application.add_routes(Site(guide, pages, world.configuration, cookie).routes())
         connections.use(application)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS, auto_decompress=False)
@@ -202,6 +203,18 @@ async def running(world: World, port: int | None = None) -> AsyncIterator[str]:
         stack.push_async_callback(runner.cleanup)
         await web.SockSite(runner, listener).start()
         yield f"{origin}/"
+
+
+def _at(origin: str) -> Any:
+    """A middleware that sends who comes by another name of this machine to ours: there their cookie will be."""
+
+    @web.middleware
+    async def at_one_name(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.method == "GET" and request.host != origin.partition("://")[2]:
+            return answers.redirect(f"{origin}{request.rel_url.raw_path_qs}", request.method)
+        return await handler(request)
+
+    return at_one_name
 
 
 def _places(world: World, origin: str) -> dict[str, str]:

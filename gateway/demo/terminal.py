@@ -6,6 +6,7 @@ Waits for Enter where somebody sits there, and never where nobody does.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sys
 import textwrap
@@ -103,10 +104,10 @@ class TerminalTour:
             return
         is_seen = self._keyboard is not None and sys.stdout.isatty()
         if not is_seen:
-            click.echo(f"{_MARGIN}{what} {until - self._guide.clock():.0f} seconds")
+            click.echo(f"{_MARGIN}{what} {math.ceil(until - self._guide.clock())} s")
         while (left := until - self._guide.clock()) > 0:
             if is_seen:
-                click.echo(f"\r{_MARGIN}{what} {left:.0f} seconds \033[K", nl=False)
+                click.echo(f"\r{_MARGIN}{what} {math.ceil(left)} s \033[K", nl=False)
             await asyncio.sleep(min(1.0, left))
         if is_seen:
             click.echo()
@@ -186,7 +187,7 @@ def _title(text: str) -> None:
 
 
 def _text(text: str) -> None:
-    click.echo(f"{_MARGIN}{''.join(prose.plain(text))}")
+    click.echo(f"{_MARGIN}{text}")
 
 
 def _say(text: str, values: Mapping[str, str]) -> None:

@@ -62,6 +62,11 @@ def test_json_is_laid_out_with_short_things_on_one_line() -> None:
     assert json.loads(shown) == body
     assert '  "orders": [{"id": 1, "item": "anvil"}],\n' in shown
     assert max(map(len, shown.splitlines())) < 80
+    assert '  "many": [\n    "zzz' in shown
+    words = {"scopes": [f"scope-{n}" for n in range(20)]}
+    shown = prose.laid_out(json.dumps(words))
+    assert json.loads(shown) == words
+    assert len(shown.splitlines()) == 9
     assert prose.laid_out('{"error": "slow_down"}') == '{"error": "slow_down"}'
 
 

@@ -193,6 +193,14 @@ async def test_a_page_that_gives_its_name_our_address_gets_nothing(browser: Brow
         assert "demo-admin-token" not in page.text
 
 
+@pytest.mark.parametrize("host", ["localhost", "[::1]:1", "127.0.0.2", "LOCALHOST:80"])
+async def test_who_comes_by_another_name_of_this_machine_is_sent_to_ours(browser: Browser, host: str) -> None:
+    """Else the cookie would be that of the other name, and the answer of a sign-in would find nobody."""
+    page = await browser.get("/code?a=%20b", Host=host)
+    assert (page.status, page.location) == (302, f"{browser.address}/code?a=%20b")
+    assert (await browser.get("//evil.com/..", Host=host)).location.startswith(f"{browser.address}/")
+
+
 async def test_no_page_runs_scripts_or_shows_in_a_frame_or_is_stored(browser: Browser) -> None:
     await browser.press(await browser.get("/who-is-who"))
     for path in ("/", "/who-is-who", "/who-is-who/1", "/configuration"):

@@ -49,7 +49,7 @@ async def test_it_says_that_it_plays_the_user(traveller: Traveller, capsys: pyte
     told = capsys.readouterr().out
     assert "Here the tour plays you: it sends the forms that you would fill in." in told
     assert "username=alice&password=alice" in told
-    assert "    ok `state` is the one that the client has sent" in told
+    assert "    ok  `state` is the one that the client has sent" in told
     assert "devauth-" not in told
 
 
@@ -106,7 +106,7 @@ async def test_a_step_that_has_to_wait_says_for_what_and_how_long(
     began = traveller.guide.clock()
     assert await tour(traveller).play([dataclasses.replace(story("who-is-who"), steps=(first, second))])
     assert traveller.guide.clock() - began >= 1
-    assert "    It goes on in 1 seconds\n" in capsys.readouterr().out
+    assert "    It goes on in 1 s\n" in capsys.readouterr().out
 
 
 async def test_servers_that_are_gone_are_told_and_not_a_traceback(
