@@ -221,6 +221,8 @@ def test_the_table_of_metrics_has_each_metric_with_its_labels_and_no_other() -> 
     record = RequestRecord("GET", 0.0)
     record.decision, record.upstream, record.upstream_seconds = "allow", "orders", 0.1
     metrics.observe(record)
+    record.status, record.reason = 429, "rate_limited"
+    metrics.observe(record)
     metrics.observe_introspection("corp", "active", 0.1)
     there: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(metrics.render().decode()):
