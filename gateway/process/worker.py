@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 _BACKLOG = 1024
 
+_LAST_HANDSHAKES = 1.0
+"""Seconds for handshakes that are under way when no more connections are accepted."""
+
 
 class Worker:
     """A gateway that listens. Raises `ConfigError` when made with a configuration that can't be built.
@@ -97,7 +100,7 @@ class Worker:
         for listener in self._listeners:
             listener.close()
         if self._handshakes is not None:
-            self._handshakes.abort()
+            await self._handshakes.finish(_LAST_HANDSHAKES)
         self._server.drain()
         await self._server.wait_closed(timeouts.drain)
         await self.gateway.close()
