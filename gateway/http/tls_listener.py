@@ -58,15 +58,12 @@ class Handshakes:
         self._under_way[task] = None
         task.add_done_callback(self._ended)
 
-    async def finish(self) -> None:
-        """Wait until none is under way, each within its time."""
-        while self._under_way:
-            await asyncio.wait(list(self._under_way))
-
-    def abort(self) -> None:
-        """End all that are under way."""
-        for task in list(self._under_way):
-            task.cancel()
+    async def finish(self, seconds: float) -> None:
+        """Wait until none is under way, at most so long, then end the rest: for after the last one has begun."""
+        if self._under_way:
+            _, late = await asyncio.wait(list(self._under_way), timeout=seconds)
+            for task in late:
+                task.cancel()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.pop(task, None)
@@ -75,6 +72,9 @@ class Handshakes:
 
     async def _shake_hands(self, connection: socket.socket) -> None:
         connection.setblocking(False)
+        if connection.family != socket.AF_UNIX:
+            # A small piece of a stream must not wait for the acknowledgement of the last one.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             async with asyncio.timeout(self._timeout):
                 await asyncio.get_running_loop().connect_accepted_socket(

@@ -24,6 +24,9 @@ BACKLOG = 1024
 # Where the kernel spreads connections over all that listen on one port. Elsewhere the workers share one socket.
 _SPREADS = sys.platform == "linux"
 
+_HANDSHAKES = 1.0
+"""Seconds for TLS handshakes that have begun when a drain does."""
+
 _UNDER_WAY = 0.1
 """Seconds for connections that are half open when no new ones are let in."""
 
@@ -207,7 +210,7 @@ class Acceptor:
                     await asyncio.get_running_loop().connect_accepted_socket(self._server, connection)
             each.close()
         if self._handshakes is not None:
-            await self._handshakes.finish()
+            await self._handshakes.finish(_HANDSHAKES)
 
     async def _listener(self, listening: socket.socket) -> asyncio.Server | TlsListener:
         if self._handshakes is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import json
 import re
@@ -151,6 +152,10 @@ async def test_with_retries_no_get_fails_at_all_and_still_no_post_is_sent_twice(
     assert answered <= len(posts) <= sum(load.statuses("POST").values()) + 8
 
 
+def gets_more(server: CountingServer, than: int) -> bool:
+    return len(server.requests) > than
+
+
 async def test_probes_take_out_what_says_it_is_sick_before_a_request_fails(tmp_path: Path) -> None:
     probes = {"interval": "50ms", "timeout": "5s", "unhealthy_after": 2, "healthy_after": 2}
     async with under_load(tmp_path, {"health": probes}) as (gateway, servers, load):
@@ -163,7 +168,7 @@ async def test_probes_take_out_what_says_it_is_sick_before_a_request_fails(tmp_p
             assert len(servers[0].requests) == seen
             servers[0].sick.unlink()
             await healthy(gateway, servers[0], 1)
-            await until(lambda seen=seen: len(servers[0].requests) > seen)
+            await until(functools.partial(gets_more, servers[0], seen))
         assert "is unhealthy: status 503" in gateway.log
         assert "is healthy again" in gateway.log
     assert set(load.statuses("GET") + load.statuses("POST")) == {200}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import random
+import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -375,6 +378,58 @@ async def test_a_unix_socket_is_an_origin(tmp_path: Path) -> None:
         pool.close()
         await until(lambda: pool.open == 0)
     assert origin.received == [GET]
+
+
+# Several addresses
+
+
+@contextlib.contextmanager
+def unresponsive(host: str) -> Iterator[int]:
+    """A port that takes no connection and refuses none: the kernel drops what does not fit into a full queue."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server((host, 0), backlog=0))
+        for _ in range(4):
+            queued = stack.enter_context(socket.socket())
+            queued.setblocking(False)
+            queued.connect_ex(listening.getsockname())
+        time.sleep(0.05)
+        yield int(listening.getsockname()[1])
+
+
+async def test_the_next_address_is_tried_beside_one_that_does_not_answer_and_comes_first_from_then_on() -> None:
+    with unresponsive("127.0.0.2") as port:
+        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", port)
+        address = Origin("orders", port, addresses=("127.0.0.2", "127.0.0.1"))
+        pool = Pool(address, connect_timeout=5, response_timeout=5, idle_timeout=5, keep_alive=30, max_connections=2)
+        waits = []
+        try:
+            for _ in range(2):
+                started = time.monotonic()
+                await pool.try_connection()
+                waits.append(time.monotonic() - started)
+        finally:
+            pool.close()
+            server.close()
+        await until(lambda: pool.open == 0)
+    assert 0.2 < waits[0] < 5
+    assert waits[1] < waits[0]
+
+
+async def test_when_no_address_takes_a_connection_it_has_failed() -> None:
+    address = Origin("orders", 1, addresses=("127.0.0.2", "127.0.0.1", "::1"))
+    pool = Pool(address, connect_timeout=5, response_timeout=5, idle_timeout=5, keep_alive=30, max_connections=2)
+    with pytest.raises(ConnectFailed):
+        await pool.send(GET, method="GET")
+    assert pool.open == 0
+
+
+async def test_when_no_address_answers_the_time_for_a_connection_runs_out() -> None:
+    with unresponsive("127.0.0.2") as port:
+        address = Origin("orders", port, addresses=("127.0.0.2", "127.0.0.2"))
+        pool = Pool(address, connect_timeout=0.4, response_timeout=5, idle_timeout=5, keep_alive=30, max_connections=2)
+        with pytest.raises(ConnectTimeout):
+            await pool.send(GET, method="GET")
+        assert pool.open == 0
 
 
 # TLS

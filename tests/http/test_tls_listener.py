@@ -79,7 +79,7 @@ async def listening(folder: Path, *, context: Any = None, **rules: Any) -> Async
         yield Listening(server, handshakes, listener.sockets[0].getsockname()[1])
     finally:
         listener.close()
-        handshakes.abort()
+        await handshakes.finish(0)
         server.drain()
         await server.wait_closed(1)
         await until(lambda: handshakes.under_way == 0)
@@ -213,6 +213,20 @@ async def test_a_client_without_the_right_certificate_is_told_what_is_wrong(
         assert tls.server.open_connections == 0
 
 
+async def test_a_handshake_that_has_begun_may_end_when_no_more_are_accepted(tmp_path: Path) -> None:
+    async with listening(tmp_path, timeout=60) as tls:
+        silent_reader, silent_writer = await asyncio.open_connection("127.0.0.1", tls.port)
+        await until(lambda: tls.handshakes.under_way == 1)
+        connecting = asyncio.create_task(tls.connect())
+        await until(lambda: tls.handshakes.under_way == 2)
+        await tls.handshakes.finish(1)
+        connection = await connecting
+        assert (await exchange(connection))[1] == b"https 127.0.0.1 0"
+        connection[1].close()
+        assert await asyncio.wait_for(silent_reader.read(), 5) == b""
+        silent_writer.close()
+
+
 async def test_a_client_of_an_old_protocol_or_another_authority_gets_no_connection(tmp_path: Path) -> None:
     async with listening(tmp_path) as tls:
         old = AUTHORITY.client()
@@ -237,7 +251,7 @@ async def test_it_listens_at_a_unix_socket_too_and_takes_over_one_that_was_left(
     assert (await exchange(connection))[1] == b"https  0"
     connection[1].close()
     listener.close()
-    await handshakes.finish()
+    await handshakes.finish(5)
     await server.wait_closed(1)
 
 
