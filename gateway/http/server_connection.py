@@ -101,9 +101,9 @@ class ServerConnection(EndingConnection):
         """Called by the event loop: the client is gone, and whoever works for it is told so at once."""
         self._server.connections.discard(self)
         self._is_ending = True
+        self._task.cancel()
         if self._body is not None:
             self._body.fail(GatewayError(errors.FRAMING_INVALID, "the client closed inside the body"))
-        self._task.cancel()
         if self._cancel is not None:
             cancel, self._cancel = self._cancel, None
             cancel()
@@ -179,10 +179,13 @@ class ServerConnection(EndingConnection):
         try:
             taken = decoder.feed(data)
         except GatewayError as defect:
-            body.fail(defect)
+            # What follows can't be told apart. Whoever answers closes, and if that is done, nobody else would.
             self._keep_alive = False
             self._decoder = None
-            self._is_ending = True  # what follows can't be told apart
+            self._is_ending = True
+            body.fail(defect)
+            if not self._task.is_running:
+                self.close()
             return b""
         if body.is_whole:
             self._decoder = self._body = None

@@ -184,9 +184,9 @@ def requests(draw: st.DrawFn, token: bytes) -> bytes:
 
 
 @st.composite
-def streams(draw: st.DrawFn, token: bytes = b"x.y.z") -> bytes:
-    """What one client sends: a few requests behind one another, damaged in a few places or not at all."""
-    data = bytearray(b"".join(draw(st.lists(requests(token), min_size=1, max_size=3))))
+def damaged(draw: st.DrawFn, good: bytes) -> bytes:
+    """These bytes, with damage in a few places or none."""
+    data = bytearray(good)
     for _ in range(draw(st.sampled_from([0, 0, 0, 1, 1, 2, 4]))):
         at = draw(st.integers(0, len(data)))
         match draw(st.integers(0, 3)):
@@ -199,6 +199,12 @@ def streams(draw: st.DrawFn, token: bytes = b"x.y.z") -> bytes:
             case _:
                 del data[at:]
     return bytes(data)
+
+
+@st.composite
+def streams(draw: st.DrawFn, token: bytes = b"x.y.z") -> bytes:
+    """What one client sends: a few requests behind one another, damaged or not."""
+    return draw(damaged(b"".join(draw(st.lists(requests(token), min_size=1, max_size=3)))))
 
 
 def splits(size: int) -> st.SearchStrategy[list[int]]:
