@@ -1,1 +1,1 @@
-"""What a request through the gateway costs, beside plain nginx in the same run."""
+"""What a request through the gateway costs, beside plain nginx and beside its peers in the same run."""

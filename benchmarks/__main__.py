@@ -1,142 +1,132 @@
-"""CPU time per request of the gateway beside plain nginx, measured in turns; see `scripts/bench --help`."""
+"""What requests through the gateway cost on this machine. Without --peers or --outage: beside nginx, in a minute."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import datetime
-import importlib.metadata
-import json
 import os
-import platform
-import subprocess
+import signal
 import sys
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import jwt
-from cryptography.hazmat.primitives.asymmetric import rsa
-from jwt.algorithms import RSAAlgorithm
-
-from benchmarks.measure import LoadError, Result, Sample, load
-from benchmarks.servers import Server, StartError, gateway, plain_proxy, upstream
-from gateway import __version__
-
-
-def write_keys(path: Path) -> str:
-    """Write the public key set of a new issuer, and return one valid token of it."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    public = {**RSAAlgorithm.to_jwk(key.public_key(), as_dict=True), "kid": "bench", "use": "sig", "alg": "RS256"}
-    path.write_text(json.dumps({"keys": [public]}))
-    now = int(time.time())
-    claims = {
-        "iss": "https://login.example.com",
-        "aud": "orders-api",
-        "sub": "user-42",
-        "client_id": "wrk",
-        "scope": "orders:read profile",
-        "iat": now,
-        "exp": now + 3600,
-    }
-    return jwt.encode(claims, key, algorithm="RS256", headers={"kid": "bench", "typ": "at+jwt"})
+from benchmarks import cost, document, peers
+from benchmarks.authorization_server import TokenError
+from benchmarks.load import LoadError
+from benchmarks.machine import Cores, circumstances
+from benchmarks.outage import report as outage_report
+from benchmarks.outage import run as outage
+from benchmarks.processes import StartError, allow_many_connections, first_line
+from benchmarks.rounds import Effort, say
+from benchmarks.scenarios import SCENARIOS
+from benchmarks.servers.gateway import BESIDE, gateway
+from benchmarks.servers.nginx import NGINX
 
 
-@contextlib.contextmanager
-def servers(command: Path, core: int, other: int) -> Iterator[list[Server]]:
-    """Everything that is measured, the floor first; the upstream shares the other core with wrk."""
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        api = stack.enter_context(upstream(other, folder))
-        floor = stack.enter_context(plain_proxy(core, folder, api.port))
-        keys = folder / "jwks.json"
-        token = write_keys(keys)
-        yield [floor, stack.enter_context(gateway(command, core, folder, api.port, keys, token))]
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--peers", action="store_true", help="beside HAProxy, Envoy and Apache too, in many scenarios")
+    kind.add_argument("--outage", choices=["redis"], help="what clients see while Redis is killed and comes back")
+    parser.add_argument("--rounds", type=_positive, default=3, help="rounds for each server, in turns (default: 3)")
+    parser.add_argument("--seconds", type=_positive, help="seconds a round (default: 2), or of an outage in all (30)")
+    parser.add_argument("--connections", type=_positive, default=32, help="connections of the load (default: 32)")
+    parser.add_argument("--command", type=Path, default=BESIDE, help="another oauth-gateway to measure")
+    keys = [scenario.key for scenario in SCENARIOS]
+    parser.add_argument("--scenario", action="append", choices=keys, default=[], help="with --peers; may be repeated")
+    parser.add_argument("--server", action="append", choices=peers.KEYS, default=[], help="with --peers; repeated too")
+    parser.add_argument("--chart", type=Path, help="with --peers: where the picture goes (default: build/peers.png)")
+    parser.add_argument("--into", type=Path, metavar="DOCUMENT", help="put the results into this document as well")
+    return parser.parse_args(words)
 
 
-def measure(measured: Sequence[Server], core: int, rounds: int, seconds: int, connections: int) -> list[Result]:
-    """Load the servers in turns, so that a change of the machine meets both, after one second to warm up."""
-    samples: dict[str, list[Sample]] = {server.name: [] for server in measured}
-    for server in measured:
-        load(server, core, connections, 1)
-    for number in range(1, rounds + 1):
-        for server in measured:
-            sample = load(server, core, connections, seconds)
-            samples[server.name].append(sample)
-            print(f"round {number}: {server.name}: {sample.microseconds:.1f} µs/request", file=sys.stderr, flush=True)
-    return [Result.of(name, of_server) for name, of_server in samples.items()]
-
-
-def table(results: Sequence[Result]) -> str:
-    """A Markdown table; the first row is what the others are compared with."""
-    floor = results[0].microseconds
-    lines = ["| | CPU µs/request | requests/s | p50 ms | p99 ms | CPU vs. nginx |", "|---|---|---|---|---|---|"]
-    lines += [
-        f"| {row.name} | {row.microseconds:.1f} | {row.requests_per_second:,.0f} | {row.p50:.2f} | {row.p99:.2f} "
-        f"| {row.microseconds / floor:.2f} |"
-        for row in results
-    ]
-    return "\n".join(lines)
-
-
-def processor() -> str:
-    """The processor's name as Linux knows it."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
-def first_line(*command: str) -> str:
-    """What a program says of itself, on whichever stream."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return (done.stdout + done.stderr).strip().splitlines()[0]
-
-
-def version_of(package: str) -> str:
-    """The installed version of a package, or that there is none."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "absent"
-
-
-def circumstances(connections: int, rounds: int, seconds: int) -> str:
-    """Machine, date and versions: without them the figures mean nothing."""
-    packages = ", ".join(f"{name} {version_of(name)}" for name in ("uvloop", "httptools", "aiohttp"))
-    today = datetime.datetime.now(datetime.UTC).date()
-    wrk = " ".join(first_line("wrk", "-v").split()[:2])
-    return (
-        f"{today}, {processor()}, {os.cpu_count()} cores, Linux {platform.release()}\n"
-        f"oauth-gateway {__version__}, Python {platform.python_version()}, {packages}; "
-        f"{first_line('nginx', '-v')}; {wrk}\n"
-        f"One core for what is measured, one for wrk and the upstream; small GET, {connections} connections, one valid "
-        f"RS256 token, one scope; median of {rounds} rounds of {seconds} s in turns"
-    )
+def _positive(word: str) -> int:
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
 
 
 def main() -> int:
-    """Run the benchmark and print the table. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds for each server (default: 5)")
-    parser.add_argument("--seconds", type=int, default=4, help="seconds a round (default: 4)")
-    parser.add_argument("--connections", type=int, default=32, help="connections of wrk (default: 32)")
-    beside = Path(sys.executable).with_name("oauth-gateway")
-    parser.add_argument("--command", type=Path, default=beside, help="another oauth-gateway to measure")
-    options = parser.parse_args()
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        print("scripts/bench: needs two cores, one for what is measured and one for the load", file=sys.stderr)
-        return 2
+    """Run what was asked for and print it. Returns the exit code: 1 when something was not as it should be."""
+    options = arguments()
+    # What was started is ended on the way out, so being told to end must be a way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        with servers(options.command, cores[0], cores[1]) as measured:
-            results = measure(measured, cores[1], options.rounds, options.seconds, options.connections)
-    except (StartError, LoadError) as problem:
-        print(f"scripts/bench: {problem}", file=sys.stderr)
-        return 1
-    print(circumstances(options.connections, options.rounds, options.seconds), table(results), sep="\n\n")
-    return 0
+        Cores.for_workers(1)
+        return _run(options)
+    except (ValueError, OSError, StartError, LoadError, TokenError, document.NoSuchMark) as problem:
+        say(f"scripts/bench: {problem}")
+        return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    command = f"--outage {options.outage}" if options.outage else "--peers" if options.peers else ""
+    mark = f"scripts/bench {command}".strip()
+    if options.into is not None:
+        document.around(options.into, mark)  # a quarter of an hour later would be late to find out
+    allow_many_connections()
+    load = os.getloadavg()[0]
+    results = RUNS[command](options)
+    text = f"{circumstances(results.versions, load)}\n\n{results.text}"
+    print(text)
+    if options.into is not None:
+        document.put(options.into, mark, text)
+    return 0 if results.is_good else 1
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run prints, what it was measured with, and whether everything was as it should be."""
+
+    versions: Sequence[str]
+    text: str
+    is_good: bool = True
+
+
+def _cost(options: argparse.Namespace) -> Results:
+    effort = _effort(options)
+    text = cost.report(cost.measure(options.command, effort))
+    versions = [gateway(options.command).version(), NGINX.version()]
+    return Results(versions, f"{_how(effort)}\n\n{text}")
+
+
+def _peers(options: argparse.Namespace) -> Results:
+    effort = _effort(options)
+    chosen = peers.chosen_peers(options.server, options.command)
+    picture = options.chart or (options.into.with_suffix(".png") if options.into else Path("build/peers.png"))
+    found = peers.run(peers.chosen_scenarios(options.scenario), chosen, effort, picture)
+    versions = [peer.version() for peer in chosen if peer.program() is not None]
+    text = f"{_how(effort)}\n\n{found.text}"
+    if not found.has_chart:
+        say("no chart: matplotlib is not installed")
+    elif options.into is not None and picture.parent == options.into.parent:
+        text = f"{text}\n\n![CPU per request, by scenario and server]({picture.name})"
+    else:
+        say(f"chart: {picture}")
+    return Results(list(dict.fromkeys(versions)), text, not found.faults)
+
+
+def _redis_outage(options: argparse.Namespace) -> Results:
+    outcome = outage.run(options.command, options.seconds or 30)
+    versions = [gateway(options.command).version(), " ".join(first_line("redis-server", "--version").split()[:3])]
+    text = outage_report.report(outcome)
+    return Results(versions, text, outage_report.is_good(outcome))
+
+
+RUNS = {"": _cost, "--peers": _peers, "--outage redis": _redis_outage}
+
+
+def _effort(options: argparse.Namespace) -> Effort:
+    return Effort(options.rounds, options.seconds or 2, options.connections)
+
+
+def _how(effort: Effort) -> str:
+    return (
+        f"One core for what is measured, one for wrk and the upstream; {effort.connections} connections; medians of "
+        f"{effort.rounds} rounds of {effort.seconds} s, in turns"
+    )
 
 
 if __name__ == "__main__":

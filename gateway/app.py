@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,12 +23,14 @@ from gateway.access.standing import Standing, Watch
 from gateway.access.verification import TrustedIssuer, Verifier
 from gateway.cache.redis import SharedStore
 from gateway.errors import GatewayError
+from gateway.http import cors
 from gateway.http.aiohttp_embedded import answer_embedded
 from gateway.http.aiohttp_server import AiohttpServer
 from gateway.http.client import Pool
+from gateway.http.cors import Cors
 from gateway.http.forwarding import ClientView, Forwarding, traceparent
 from gateway.http.framing import HeadLimits, check_head
-from gateway.http.message import Request, Response
+from gateway.http.message import Field, Fields, Request, Response
 from gateway.http.server_limits import ServerLimits
 from gateway.http.switching import SWITCHING_PROTOCOLS, Switching, Tunnel
 from gateway.http.target import Target, normalise
@@ -65,6 +67,9 @@ class Route:
     keeps_encoded_slash: bool = False
     keeps_semicolon: bool = False
     where: str = ""
+    cors: Cors | None = None
+    preflight: Route | None = None
+    """What answers a browser that asks about this route (`cors`)."""
 
 
 class Counted(Protocol):
@@ -148,6 +153,8 @@ class Gateway:
                 permit = await route.policy.decide(request, parameters, record)
             self._allowed(record)
             response = await route.action(inbound, permit, record)
+            if route.cors is not None or record.limit_fields:
+                response.fields = _told(route, request.fields, record, response.fields)
             if response.status == SWITCHING_PROTOCOLS:
                 return self._watched(cast("Switching", response), route, request, parameters, record)
         except GatewayError as error:
@@ -209,7 +216,7 @@ class Gateway:
             record.note("target", True, f"the one path is {target.path}")
         client = self.forwarding.client(request.peer, request.fields, request.scheme, target.authority)
         record.client_ip, record.host, record.origin = client.ip, client.host, client.origin
-        match = self._match(target, client, request.method)
+        match = self._match(target, client, request)
         route = match.value
         record.route = route.name
         record.note("route", True, route.name, route.where)
@@ -223,15 +230,27 @@ class Gateway:
         if record.decision is None:
             record.decision = "allow"
 
-    def _match(self, target: Target, client: ClientView, method: str) -> Match[Route]:
+    def _match(self, target: Target, client: ClientView, request: Request) -> Match[Route]:
         if target.authority is not None and not self.router.serves(client.host):
             raise GatewayError(errors.HOST_INVALID, "the absolute-form target names a host that no route serves")
-        path = target.path
+        method, path = request.method, target.path
+        if method == "OPTIONS" and cors.is_preflight(method, request.fields):
+            preflight = self._preflight(target, client, request.fields)
+            if preflight is not None:
+                return preflight
         if path.startswith(OWN_PREFIX) and path[len(OWN_PREFIX) :][:1] in ("", "/"):
             return self.own.match(client.host, path, method)
         if target.has_encoded_slash or target.has_semicolon:
             return self._found(target, client, method)
         return self.router.match(client.host, path, method)
+
+    def _preflight(self, target: Target, client: ClientView, fields: Fields) -> Match[Route] | None:
+        """What answers a browser that asks about the route it names the method of; None where no route wants to."""
+        try:
+            match = self.router.match(client.host, target.path, cors.asked_method(fields))
+        except GatewayError:
+            return None
+        return Match(match.value.preflight, match.segments) if match.value.preflight is not None else None
 
     def _found(self, target: Target, client: ClientView, method: str) -> Match[Route]:
         try:
@@ -249,17 +268,23 @@ class Gateway:
             record.auth_seconds = self.clock() - record.started
         # What clients cause must not fill the log; the access log has the reason, and `explain` the rest.
         level = logging.WARNING if error.reason.status >= 500 else logging.DEBUG
-        logger.log(level, "refused %s: %s: %s", record.request_id, error.reason.name, error.evidence)
+        if logger.isEnabledFor(level):
+            logger.log(level, "refused %s: %s: %s", record.request_id, error.reason.name, error.evidence)
         route = self.routes.get(record.route) if record.route is not None else None
         if route is None or route.resource is None:
-            return refuse(error, request_id=record.request_id, style=self.style)
-        return refuse(
-            error,
-            request_id=record.request_id,
-            style=self.style,
-            scopes=route.policy.rules.challenge_scopes,
-            resource_metadata=route.resource.address(record.origin),
-        )
+            response = refuse(error, request_id=record.request_id, style=self.style)
+        else:
+            response = refuse(
+                error,
+                request_id=record.request_id,
+                style=self.style,
+                scopes=route.policy.rules.challenge_scopes,
+                resource_metadata=route.resource.address(record.origin),
+            )
+        if route is not None and route.cors is not None:
+            # A browser shows a refusal to the page that asked only if it is told that it may.
+            response.fields = route.cors.told(request.fields, response.fields)
+        return response
 
     def _close(self, record: RequestRecord, body: Counted | None, status: int, sent: int, whole: bool) -> None:
         self.in_flight -= 1
@@ -269,6 +294,12 @@ class Gateway:
         record.seconds = self.clock() - record.started
         for observe in self.on_closed:
             observe(record)
+
+
+def _told(route: Route, asked: Fields, record: RequestRecord, fields: Sequence[Field]) -> Sequence[Field]:
+    """The fields of a response with what the route adds: what is left of a limit, what browsers may do."""
+    told = [*fields, *record.limit_fields]
+    return route.cors.told(asked, told) if route.cors is not None else told
 
 
 def _check_path(target: Target, route: Route) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Reason:
     """One row of the refusal table.
 
@@ -30,7 +30,8 @@ class GatewayError(Exception):
     """A request that ends in a refusal.
 
     `evidence` is for the log and for `explain`: what was looked at and what was expected. It never holds a token, a
-    secret or the value of a claim. `allow` are the methods of a 405 (RFC 9110 §15.5.6), `retry_after` is in seconds.
+    secret or the value of a claim. `allow` are the methods of a 405 (RFC 9110 §15.5.6), `retry_after` is in seconds,
+    `fields` are further header fields of the refusal.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class GatewayError(Exception):
         retry_after: int | None = None,
         scopes_missing: tuple[str, ...] = (),
         where: str = "",
+        fields: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
         super().__init__(reason.name)
         self.reason = reason
@@ -50,6 +52,7 @@ class GatewayError(Exception):
         self.retry_after = retry_after
         self.scopes_missing = scopes_missing
         self.where = where
+        self.fields = fields
 
     def __repr__(self) -> str:
         return f"<GatewayError {self.reason.name} {self.evidence!r}>"
@@ -133,7 +136,28 @@ TARGET_TOO_LONG = Reason(
 EXPECTATION_FAILED = Reason(
     "expectation_failed", 417, "Expectation not supported", "Only Expect: 100-continue is understood.", None, True
 )
+RATE_LIMITED = Reason("rate_limited", 429, "Too many requests", "Wait as long as Retry-After says, then try again.")
 HEAD_TOO_LARGE = Reason("head_too_large", 431, "The header is too large", "Send fewer or shorter fields.", None, True)
+
+# What somebody meets who guesses; a token that is missing, or good and not enough, is none of it.
+FAILED_AUTHENTICATION: Final = frozenset(
+    {
+        TOKEN_MALFORMED,
+        TOKEN_TOO_LARGE,
+        SIGNATURE_INVALID,
+        KEY_UNKNOWN,
+        ISSUER_UNKNOWN,
+        ALGORITHM_REFUSED,
+        AUDIENCE_MISMATCH,
+        TOKEN_TYPE_REFUSED,
+        CLAIM_INVALID,
+        TOKEN_INACTIVE,
+        TOKEN_REVOKED,
+        TOKEN_EXPIRED,
+        TOKEN_NOT_YET_VALID,
+        BINDING_MISMATCH,
+    }
+)
 
 # 5xx: not the client's fault
 INTERNAL = Reason(

@@ -51,6 +51,8 @@ class RequestRecord:
     bytes_in = 0
     bytes_out = 0
     steps: list[Step] | None = None
+    limit_fields: tuple[tuple[bytes, bytes], ...] = ()
+    """What the response tells of the route's rate limit."""
 
     # What a request has no word of stays the class's: to write all of it each time would cost a microsecond.
     def __init__(self, method: str, started: float, request_id: str = "") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Literal
 
@@ -19,7 +20,7 @@ _CODES = {400: "invalid_request", 401: "invalid_request", 403: "access_denied", 
 _CHALLENGED = (errors.REQUEST_INVALID, errors.CREDENTIALS_MULTIPLE, errors.SCOPE_INSUFFICIENT)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ErrorStyle:
     """How refusals look: as a problem document or in OAuth's form, with or without their reason."""
 
@@ -37,22 +38,32 @@ def refuse(
 ) -> Response:
     """The refusal for an error. `scopes` are those of the route, `resource_metadata` the URL of its metadata."""
     reason = error.reason
-    body = _body(reason, request_id, style)
-    fields: list[Field] = [
-        (b"Content-Type", b"application/problem+json" if style.format == "problem" else b"application/json"),
-        (b"Cache-Control", b"no-store"),
-        (b"X-Request-Id", request_id.encode("ascii")),
-    ]
-    if reason.status == 401 or reason in _CHALLENGED:
-        fields.append((b"WWW-Authenticate", _challenge(reason, style, scopes, resource_metadata)))
+    constant, body = _constant_part(reason, style, scopes, resource_metadata)
+    own_id = request_id.encode("ascii")
+    fields: list[Field] = [*constant[:2], (b"X-Request-Id", own_id), *constant[2:]]
     if reason.status == 405:
         fields.append((b"Allow", ", ".join(error.allow).encode("ascii")))
-    if reason.status == 426:
-        # RFC 9110 §15.5.22, RFC 6455 §4.4: to what, and which of its versions.
-        fields += [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"), (b"Sec-WebSocket-Version", b"13")]
-    if reason.status == 503:
+    if reason.status in (429, 503):
         fields.append((b"Retry-After", b"%d" % (error.retry_after or 1)))
-    return Response(reason.status, fields, body, closes=reason.closes)
+    fields += error.fields
+    return Response(reason.status, fields, b'%b, "request_id": "%b"}' % (body, own_id), closes=reason.closes)
+
+
+@lru_cache(maxsize=1024)
+def _constant_part(
+    reason: Reason, style: ErrorStyle, scopes: tuple[str, ...], resource_metadata: str | None
+) -> tuple[tuple[Field, ...], bytes]:
+    """What refusals of one route for one reason have in common: fields, and the body up to the request's id.
+
+    Kept, for a flood of bad tokens is answered with it: 12 of 31 µs. Bounded: the metadata's address may hold the
+    client's Host.
+    """
+    kind = b"application/problem+json" if style.format == "problem" else b"application/json"
+    fields = [(b"Content-Type", kind), (b"Cache-Control", b"no-store")]
+    if reason.status == 401 or reason in _CHALLENGED:
+        fields.append((b"WWW-Authenticate", _challenge(reason, style, scopes, resource_metadata)))
+    members = _oauth_members(reason, style) if style.format == "oauth" else _problem_members(reason, style)
+    return tuple(fields), json.dumps(members).encode("utf-8")[:-1]
 
 
 def _challenge(reason: Reason, style: ErrorStyle, scopes: tuple[str, ...], resource_metadata: str | None) -> bytes:
@@ -64,12 +75,6 @@ def _challenge(reason: Reason, style: ErrorStyle, scopes: tuple[str, ...], resou
         scopes=scopes if names_scopes else (),
         resource_metadata=resource_metadata,
     )
-
-
-def _body(reason: Reason, request_id: str, style: ErrorStyle) -> bytes:
-    members = _oauth_members(reason, style) if style.format == "oauth" else _problem_members(reason, style)
-    members["request_id"] = request_id
-    return json.dumps(members).encode("utf-8")
 
 
 def _oauth_members(reason: Reason, style: ErrorStyle) -> dict[str, str | int]:

@@ -58,6 +58,7 @@ class RouteConflict(ValueError):
 class _Entry(Generic[T]):
     pattern: Pattern[T]
     names: tuple[str | None, ...]
+    """Of each part of the path that is not literal, None for one without a name."""
 
 
 @dataclass(slots=True)
@@ -248,6 +249,8 @@ def _insert(root: _Node[T], path: str, pattern: Pattern[T]) -> list[str]:
 def _named(names: tuple[str | None, ...], captured: tuple[str, ...]) -> Mapping[str, str]:
     if not captured:
         return _NO_SEGMENTS
+    if len(captured) == 1 and names[0] is not None:
+        return {names[0]: captured[0]}
     return {name: segment for name, segment in zip(names, captured, strict=True) if name is not None}
 
 

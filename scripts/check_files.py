@@ -1,7 +1,7 @@
 """Two checks of the files themselves, called by scripts/check: what they must not name, and whether the locks fit.
 
     check_files.py addresses FOLDER   no file of the checkout names a package registry or a path of this machine
-    check_files.py locks FOLDER       requirements.lock and requirements-test.lock are what pyproject.toml asks for
+    check_files.py locks FOLDER       the requirements*.lock are what pyproject.toml asks for
 
 Prints one line per finding and exits 1 when there is one. Works offline.
 """
@@ -47,6 +47,8 @@ EVERYWHERE = {
 
 LOCKS: Mapping[str, tuple[str, ...]] = {"requirements.lock": (), "requirements-test.lock": ("test", "otel")}
 """Each lock, and the extras that it holds besides the dependencies."""
+BUILD_LOCK = "requirements-build.lock"
+"""What builds the distribution; its versions are those of the last of `LOCKS`."""
 
 
 def forbidden_patterns(root: Path, home: str, settings: Mapping[str, str]) -> list[re.Pattern[str]]:
@@ -115,7 +117,8 @@ def read_lock(text: str) -> tuple[dict[str, list[Requirement]], list[str]]:
 
 def find_lock_problems(root: Path) -> Iterator[str]:
     """What does not fit between pyproject.toml and the two locks."""
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    document = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    project = document["project"]
     first: dict[str, list[Requirement]] = {}
     for name, extras in LOCKS.items():
         pins, problems = read_lock((root / name).read_text(encoding="utf-8"))
@@ -127,6 +130,13 @@ def find_lock_problems(root: Path) -> Iterator[str]:
                 problems.append(f"{package} is not the version of {next(iter(LOCKS))}")
         first = first or pins
         yield from (f"{name}: {problem}; run scripts/lock" for problem in problems)
+    build, problems = read_lock((root / BUILD_LOCK).read_text(encoding="utf-8"))
+    for text in document["build-system"]["requires"]:
+        problems += unmet(Requirement(text), build)
+    for package, requirements in build.items():
+        if {str(r.specifier) for r in requirements} != {str(r.specifier) for r in pins.get(package, [])}:
+            problems.append(f"{package} is not the version of {name}")
+    yield from (f"{BUILD_LOCK}: {problem}; run scripts/lock" for problem in problems)
 
 
 def unmet(wanted: Requirement, pins: Mapping[str, list[Requirement]]) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.services import find_program, held_port
 
-START_SECONDS = 15.0
+START_SECONDS = 30.0
 
 
 @dataclass

@@ -21,7 +21,7 @@ from gateway.cache.redis import SharedStore
 from gateway.config import load
 from gateway.devauth.clients import Client
 from gateway.devauth.server import DevelopmentServer
-from gateway.process.worker import Worker
+from gateway.process.single import SingleProcess
 from tests.dialogue import request, talk
 from tests.documents import README, ROOT, SECRET, blocks, secrets_of, with_files
 from tests.redis_servers import redis_node
@@ -61,7 +61,7 @@ class Shell:
     """
 
     folder: Path
-    worker: Worker
+    worker: SingleProcess
     variables: dict[str, str]
     environ: dict[str, str]
 
@@ -129,7 +129,7 @@ async def shell(folder: Path) -> AsyncIterator[Shell]:
             f"{corp}__JWKS_FILE": str(folder / "jwks.json"),
             f"{corp}__INTROSPECTION__ENDPOINT": f"{issuer.issuer}/introspect",
         }
-        worker = Worker(load(file, environ), {})
+        worker = SingleProcess(load(file, environ), {})
         stack.push_async_callback(worker.stop)
         await worker.start()
         token = issuer.tokens.issue(app, "orders:read").value

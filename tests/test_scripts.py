@@ -15,7 +15,23 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TOOLS = ("bash", "env", "sh", "dirname", "mktemp", "rm", "cat", "cmp", "cp", "head", "grep", "sed", "chmod", "ln")
+TOOLS = (
+    "bash",
+    "env",
+    "sh",
+    "dirname",
+    "mktemp",
+    "rm",
+    "cat",
+    "cmp",
+    "cp",
+    "head",
+    "grep",
+    "sed",
+    "chmod",
+    "ln",
+    "mkdir",
+)
 
 
 class Machine:
@@ -140,6 +156,49 @@ def test_without_node_the_interoperability_test_is_said_to_be_skipped(machine: M
     assert "Node.js with npm is missing" in machine.run("scripts/test").stderr
 
 
+def with_chart(machine: Machine) -> None:
+    install_redis(machine)
+    (machine.checkout / "helm").mkdir()
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_what_renders_the_chart_is_built_where_go_is(machine: Machine, code: int) -> None:
+    with_chart(machine)
+    machine.install("go")
+    machine.install("scripts/tools", "echo words of go", code)
+    result = machine.run("scripts/test")
+    assert result.returncode == 0
+    assert machine.called("scripts/tools") == ["scripts/tools "]
+    assert ("tests of the chart are skipped" in result.stderr) == bool(code)
+    assert ("words of go" in result.stderr) == bool(code)
+
+
+def test_without_go_the_tests_of_the_chart_are_said_to_be_skipped(machine: Machine) -> None:
+    with_chart(machine)
+    machine.install("scripts/tools")
+    result = machine.run("scripts/test")
+    assert (result.returncode, machine.called("scripts/tools")) == (0, [])
+    assert "Go is missing" in result.stderr
+
+
+@pytest.mark.parametrize("go_code", [0, 1])
+def test_the_chart_programs_are_built_once_of_pinned_versions(machine: Machine, go_code: int) -> None:
+    shutil.copy(ROOT / "scripts/tools", machine.checkout / "scripts/tools")
+    machine.install("go", 'test "$GOBIN" = "$PWD/.tools"', go_code)
+    results = [machine.run("scripts/tools") for _ in range(2)]
+    assert [bool(result.returncode) for result in results] == [bool(go_code)] * 2
+    built = machine.called("go install -trimpath")
+    assert len(built) == 2  # both programs once, or the first one twice
+    assert all("@v" in call for call in built)
+
+
+def test_without_go_the_chart_programs_are_not_built(machine: Machine) -> None:
+    shutil.copy(ROOT / "scripts/tools", machine.checkout / "scripts/tools")
+    result = machine.run("scripts/tools")
+    assert (result.returncode, "Go is needed" in result.stderr) == (1, True)
+    assert not (machine.checkout / ".tools").exists()
+
+
 def test_every_check_runs_and_every_failure_is_shown(machine: Machine) -> None:
     machine.install(".venv/bin/python", 'case "$*" in *mypy*|*format*) echo words of $2 $3; exit 1;; esac')
     result = machine.run("scripts/check")
@@ -171,6 +230,8 @@ def test_ci_fails_when_either_failed_and_ends_with_the_line_of_pytest(
 
 
 PROJECT = """
+[build-system]
+requires = ["hatchling>=1.27"]
 [project]
 name = "made-up"
 dependencies = ["aiohttp>=3.14", "Ruamel_Yaml>=1; sys_platform != 'win32'"]
@@ -180,6 +241,7 @@ otel = []
 """
 HASH = " \\\n    --hash=sha256:00\n"
 LOCK = f"aiohttp==3.14.5{HASH}ruamel-yaml==1.2 ; sys_platform != 'win32'{HASH}"
+BUILD_LOCK = f"hatchling==1.33.0{HASH}"
 
 
 def check_files(what: str, root: Path, **environ: str) -> tuple[int, str]:
@@ -206,11 +268,33 @@ def check_files(what: str, root: Path, **environ: str) -> tuple[int, str]:
 def test_a_lock_that_does_not_fit_is_found(tmp_path: Path, lock: str, test_lock: str, problem: str) -> None:
     (tmp_path / "pyproject.toml").write_text(PROJECT)
     (tmp_path / "requirements.lock").write_text(lock)
-    (tmp_path / "requirements-test.lock").write_text(test_lock)
+    (tmp_path / "requirements-test.lock").write_text(test_lock + BUILD_LOCK)
+    (tmp_path / "requirements-build.lock").write_text(BUILD_LOCK)
     code, output = check_files("locks", tmp_path)
     assert code == bool(problem)
     assert problem in output
     assert bool(output) == bool(problem)
+
+
+@pytest.mark.parametrize(
+    ("lock", "problem"),
+    [
+        (BUILD_LOCK, ""),
+        (LOCK, "hatchling is missing"),
+        (BUILD_LOCK.replace("1.33", "1.26"), "hatchling 1.26.0 does not fit >=1.27"),
+        (BUILD_LOCK.replace("1.33", "1.34"), "hatchling is not the version of requirements-test.lock"),
+        ("hatchling==1.33.0\n", "hatchling has no hash"),
+    ],
+)
+def test_what_builds_is_locked_too(tmp_path: Path, lock: str, problem: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(PROJECT)
+    (tmp_path / "requirements.lock").write_text(LOCK)
+    (tmp_path / "requirements-test.lock").write_text(f"{LOCK}pytest==9.2.0{HASH}{BUILD_LOCK}")
+    (tmp_path / "requirements-build.lock").write_text(lock)
+    code, output = check_files("locks", tmp_path)
+    assert code == bool(problem)
+    assert all(line.startswith("requirements-build.lock: ") for line in output.splitlines())
+    assert problem in output
 
 
 @pytest.mark.parametrize(

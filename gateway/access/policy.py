@@ -10,6 +10,7 @@ from gateway.access import rules
 from gateway.access.binding import check_binding
 from gateway.access.claims import Parameters
 from gateway.access.credentials import find_credential
+from gateway.access.limits import FailureLimit, RouteLimit
 from gateway.access.revocation import DenyList
 from gateway.access.rules import Permit, Rules
 from gateway.access.verification import Verified, Verifier
@@ -24,6 +25,7 @@ class Policy:
     """Who may use a route. `is_token_optional` lets a request without any token pass as an anonymous one.
 
     `introspects` has the issuer asked even about a JWT (RFC 7662).
+    `limit` bounds how often it may be used, `failures` how often a client may fail to authenticate.
     `notes_fingerprint` puts the beginning of the token's SHA-256 into the record: it tells two tokens apart in the log.
     """
 
@@ -35,12 +37,15 @@ class Policy:
     is_enforced: bool = True
     notes_fingerprint: bool = False
     introspects: bool = False
+    limit: RouteLimit | None = None
+    failures: FailureLimit | None = None
     asked: object = field(init=False)
     """What a verification depends on besides the token: routes for which it is equal share them."""
 
     def __post_init__(self) -> None:
-        # On a public route no token is looked at, so nothing is found there for one either.
-        asked = None if self.is_public else (self.verifier, self.introspects, self.rules.issuers)
+        # On a public route no token is looked at, so nothing is found there for one either; and a limit has to count.
+        is_recalled = not self.is_public and self.limit is None
+        asked = (self.verifier, self.introspects, self.rules.issuers) if is_recalled else None
         object.__setattr__(self, "asked", asked)
 
     def recall(self, fields: Fields, record: RequestRecord) -> Permit | None:
@@ -61,26 +66,46 @@ class Policy:
     async def decide(self, request: Request, parameters: Parameters, record: RequestRecord) -> Permit:
         """A `Permit`, or the `GatewayError` of the first check that fails. In shadow mode always a `Permit`."""
         try:
-            if self.is_public:
-                record.note("public", True, "the route is public: no token is looked at")
-                return rules.permit_anonymous()
-            credential = None
-            verified = self._recalled(request.fields, record)
-            if verified is None:
-                credential = find_credential(request.fields)
-                if credential is None:
-                    return self._without_credential(record)
-                verified = await self._verified(credential, record)
-            self._remember(verified.token, record)
-            verified.cleared = self.deny_list.check(verified.token, verified.cleared)
-            record.note("revocation", True, "not revoked")
-            if credential is not None:
-                check_binding(credential, verified.token)
-                self._keep(verified, request.fields)
-            record.token = verified.token
-            return self._apply_rules(verified, parameters, record)
+            permit = await self._checked(request, parameters, record)
+            if self.limit is not None and not self.limit.is_for_clients:
+                await self._count(self.limit, permit.token, record)
+            return permit
         except GatewayError as error:
+            if self.failures is not None and error.reason in errors.FAILED_AUTHENTICATION and record.steps is None:
+                await self.failures.failed(record.client_ip)
             return self._refused(error, record)
+
+    async def _checked(self, request: Request, parameters: Parameters, record: RequestRecord) -> Permit:
+        """All checks but the limit for callers, one after the other. This is their order."""
+        if self.limit is not None and self.limit.is_for_clients:
+            await self._count(self.limit, None, record)
+        if self.is_public:
+            record.note("public", True, "the route is public: no token is looked at")
+            return rules.permit_anonymous()
+        credential = None
+        verified = self._recalled(request.fields, record)
+        if verified is None:
+            credential = find_credential(request.fields)
+            if credential is None:
+                return self._without_credential(record)
+            if self.failures is not None:
+                self.failures.check(record.client_ip)
+            verified = await self._verified(credential, record)
+        self._remember(verified.token, record)
+        verified.cleared = self.deny_list.check(verified.token, verified.cleared)
+        record.note("revocation", True, "not revoked")
+        if credential is not None:
+            check_binding(credential, verified.token)
+            self._keep(verified, request.fields)
+        record.token = verified.token
+        return self._apply_rules(verified, parameters, record)
+
+    async def _count(self, limit: RouteLimit, token: Token | None, record: RequestRecord) -> None:
+        if record.steps is not None:
+            # Who asks for an explanation uses up nobody's budget.
+            record.note("limit", True, f"{limit.rate.requests} in {limit.rate.seconds:g} s by {limit.by}")
+            return
+        record.limit_fields = await limit.check(record.client_ip, token)
 
     def _recalled(self, fields: Fields, record: RequestRecord) -> Verified | None:
         """What the same fields were found to hold the last time, unbound, on a route that asks in the same way."""
@@ -90,7 +115,7 @@ class Policy:
         return verified
 
     def _keep(self, verified: Verified, fields: Fields) -> None:
-        if not self.notes_fingerprint:
+        if self.asked is not None and not self.notes_fingerprint:
             fields.keep(self.asked, verified)
 
     async def _verified(self, credential: Credential, record: RequestRecord) -> Verified:

@@ -1,7 +1,8 @@
 """The deny list: tokens that are refused though their issuer would still call them good.
 
 A revocation names one token, subject, client or session of an issuer, or everything issued before a moment. The list is
-in this process's memory; `revocation_feed` keeps it equal in all processes that share a Redis.
+in this process's memory; `revocation_feed` keeps it equal in all processes that share a Redis, and `process.hub` in all
+workers of one gateway.
 """
 
 from __future__ import annotations
@@ -110,6 +111,8 @@ class DenyList:
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self.generation = 0
         self.is_current: Callable[[], bool] = _always
+        self.on_news: list[Callable[[Revocation], None]] = []
+        """Called with each entry that was news, wherever it came from."""
         self._clock = clock
         self._by_id: dict[str, Revocation] = {}
         self._by_subject: dict[tuple[str, str, str], dict[str, Revocation]] = {}
@@ -141,6 +144,8 @@ class DenyList:
         self._by_id[entry.id] = entry
         self._by_subject.setdefault((entry.issuer, entry.subject, entry.value), {})[entry.id] = entry
         self.generation += 1
+        for tell in self.on_news:
+            tell(entry)
         return True
 
     def passes(self, cleared: int) -> bool:

@@ -28,6 +28,9 @@ _LOOK_EVERY = 0.4
 _PAUSE = 0.3
 """Seconds until the next attempt to connect."""
 
+_ANNOUNCED = 100
+"""How many entries that Redis does not take are passed on at each look, the newest."""
+
 # One step, so that no reader sees the entry without its number. A live entry never replaces a withdrawn one. What has
 # ended is swept on the way. KEYS share a hash tag: in a cluster they lie on one node.
 _WRITE = """
@@ -81,8 +84,10 @@ class RevocationFeed:
         await self._tried.wait()
 
     async def close(self) -> None:
-        """Disconnect."""
+        """Disconnect. Entries that Redis never took end here, unless another process has heard of them."""
         await cancelled(self._task)
+        if self._owed:
+            logger.warning("revocations that Redis never took end with this process: %d", len(self._owed))
 
     async def share(self, entry: Revocation) -> None:
         """Hand an entry to the others. When Redis does not take it now, it is handed over later."""
@@ -137,10 +142,12 @@ class RevocationFeed:
         return message["data"] if message is not None and message["type"] == "message" else None
 
     def _hear(self, message: bytes) -> bool:
-        """Take a message over. Whether none is missing before it."""
+        """Take a message over. Whether none is missing before it, as far as its number tells."""
         number, _, data = message.partition(b" ")
         self._take(data)
-        if not number.isdigit() or int(number) > self._number + 1:
+        if not number.isdigit():
+            return True
+        if int(number) > self._number + 1:
             return False
         self._number = max(self._number, int(number))
         return True
@@ -188,13 +195,12 @@ class RevocationFeed:
         return entry
 
     async def _pay(self) -> None:
-        """Write what Redis still has to get."""
+        """Write what Redis still has to get. What it does not take is at least passed on."""
         for entry in list(self._owed.values()):
             try:
                 await self._store.run("revoke", partial(self._write, entry))
-            except StoreUnavailable as problem:
-                if problem.kind == "full":
-                    await self._announce(entry)
+            except StoreUnavailable:
+                await self._announce(list(self._owed.values())[-_ANNOUNCED:])
                 return
             if self._owed.get(entry.id) is entry:  # else it was withdrawn meanwhile, and that is owed now
                 del self._owed[entry.id]
@@ -206,8 +212,14 @@ class RevocationFeed:
             _WRITE, len(keys), *keys, entry.id, data, int(entry.is_withdrawn), entry.expires_at, self._clock()
         )
 
-    async def _announce(self, entry: Revocation) -> None:
-        """A Redis that is full keeps nothing, but still passes messages on."""
-        message = b"- " + json.dumps(entry.as_json()).encode("utf-8")
+    async def _announce(self, entries: list[Revocation]) -> None:
+        """A Redis that is full, or can't save, keeps nothing and still passes messages on. One that is gone does not,
+        which the first message finds out.
+        """
         with contextlib.suppress(StoreUnavailable):
-            await self._store.run("announce", lambda redis: redis.publish(self._channel, message))
+            for entry in entries:
+                message = b"- " + json.dumps(entry.as_json()).encode("utf-8")
+                await self._store.run("announce", partial(self._publish, message))
+
+    async def _publish(self, message: bytes, redis: Any) -> None:
+        await redis.publish(self._channel, message)

@@ -42,10 +42,12 @@ class Rules:
     meaning: object = field(default_factory=object, repr=False)
     """The same object for rules of several routes that ask for the same: a permit by one is a permit by all."""
 
-    @property
-    def challenge_scopes(self) -> tuple[str, ...]:
-        """Every scope the route speaks of, for the challenge (RFC 6750 §3)."""
-        return (*self.scopes, *(scope for scope in self.any_scope if scope not in self.scopes))
+    challenge_scopes: tuple[str, ...] = field(init=False)
+    """Every scope the route speaks of, for the challenge (RFC 6750 §3)."""
+
+    def __post_init__(self) -> None:
+        others = (scope for scope in self.any_scope if scope not in self.scopes)
+        object.__setattr__(self, "challenge_scopes", (*self.scopes, *others))
 
 
 def permit_anonymous() -> Permit:
@@ -80,12 +82,10 @@ def _check_issuer(token: Token, rules: Rules, record: RequestRecord) -> None:
 def _check_audience(token: Token, rules: Rules, record: RequestRecord) -> None:
     if not rules.audience:
         return
-    claim = token.claims.get("aud")
-    audience = claim if isinstance(claim, list) else [claim]
-    if not any(isinstance(member, str) and member in rules.audience for member in audience):
+    if rules.audience.isdisjoint(token.audience):
         wanted = ", ".join(sorted(rules.audience))
-        raise GatewayError(errors.AUDIENCE_MISMATCH, f"aud names none of {wanted}", where=rules.where)
-    record.note("audience", True, "aud names this route's audience", rules.where)
+        raise GatewayError(errors.AUDIENCE_MISMATCH, f"the token is for none of {wanted}", where=rules.where)
+    record.note("audience", True, "the token is for this route's audience", rules.where)
 
 
 def _check_scopes(token: Token, rules: Rules, record: RequestRecord) -> None:

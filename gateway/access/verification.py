@@ -15,8 +15,9 @@ from typing import TypeVar
 
 from gateway import errors
 from gateway.access.rules import Permit
+from gateway.access.turns import Turns
 from gateway.cache.memory import BoundedCache
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Reason
 from gateway.oauth import introspected, jwt
 from gateway.oauth.client import IssuerFailure
 from gateway.oauth.introspection_answers import Answer, Introspection, IssuerSilent
@@ -29,6 +30,10 @@ _RETRY_AFTER = 5
 """Seconds a client is asked to wait when an issuer can't be reached (RFC 9110 §10.2.3)."""
 
 _MAX_PERMITS = 16
+_REFUSED = 1000
+_REFUSED_BYTES = 2 * 2**20
+# No clock makes an expired token young, and no key of a set that does not verify it will.
+_LASTING = frozenset({errors.SIGNATURE_INVALID, errors.TOKEN_EXPIRED})
 
 V = TypeVar("V")
 _ANY: AbstractSet[str] = frozenset()
@@ -102,6 +107,16 @@ class Verified:
         return now < self.fresh_until and (self.keys is None or self.issuer.keys.current(now) is self.keys)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Refused:
+    """A token that was refused while its issuer had these keys."""
+
+    reason: Reason
+    evidence: str
+    issuer: TrustedIssuer
+    keys: KeySet
+
+
 class Verifier:
     """Verifies access tokens of the trusted issuers and remembers the good ones.
 
@@ -124,6 +139,9 @@ class Verifier:
         self._cache = cache
         self._introspected = introspected
         self._clock = clock
+        self._turns = Turns()
+        # A client that has a bad token sends it again and again.
+        self._refused: BoundedCache[bytes, _Refused] = BoundedCache(entries=_REFUSED, weight=_REFUSED_BYTES)
         self.hits = 0
         self.misses = 0
 
@@ -148,10 +166,12 @@ class Verifier:
         """
         value = credential.value
         # A decision that is being explained shows every check, also for a token that is known.
-        known = self._recall(value, introspects, issuers) if record.steps is None else None
-        if known is not None:
-            self.hits += 1
-            return known
+        if record.steps is None:
+            known = self._recall(value, introspects, issuers)
+            if known is not None:
+                self.hits += 1
+                return known
+            self._check_refused(value, record)
         self.misses += 1
         if len(value) > self._max_token:
             raise GatewayError(errors.TOKEN_TOO_LARGE, f"{len(value)} bytes, at most {self._max_token} allowed")
@@ -189,23 +209,43 @@ class Verifier:
             return await self._verify_opaque(value, issuers, record)
         if issuer is None:
             raise GatewayError(errors.ISSUER_UNKNOWN, "iss is not among the configured issuers")
-        verified = await self._verify_jwt(unverified, issuer, record)
+        verified = await self._verify_jwt(value, unverified, issuer, record)
         if issuer.introspection is not None and (introspects or issuer.introspects_jwt):
             return await self._confirm(value, verified, issuer.introspection, record)
         return verified
 
     # --- JWT: by the issuer's keys -----------------------------------------------------------------------------
 
+    def _check_refused(self, value: bytes, record: RequestRecord) -> None:
+        """Refuse a token that was refused before, for a reason that lasts as long as the issuer's keys do."""
+        refused = self._refused.get(value)
+        if refused is not None and refused.issuer.keys.current(self._clock()) is refused.keys:
+            record.issuer = refused.issuer.rules.name
+            raise GatewayError(refused.reason, refused.evidence)
+
+    def _remember_refused(
+        self, value: bytes, unverified: jwt.UnverifiedToken, issuer: TrustedIssuer, error: GatewayError
+    ) -> None:
+        keys = issuer.keys.current(self._clock())
+        # Where no key bears its name, a newer set may hold the right one: then it is asked for each time.
+        if error.reason in _LASTING and keys is not None and keys.has(unverified.key_id):
+            self._refused.put(value, _Refused(error.reason, error.evidence, issuer, keys), weight=len(value))
+
     async def _verify_jwt(
-        self, unverified: jwt.UnverifiedToken, issuer: TrustedIssuer, record: RequestRecord
+        self, value: bytes, unverified: jwt.UnverifiedToken, issuer: TrustedIssuer, record: RequestRecord
     ) -> Verified:
         record.issuer = issuer.rules.name
         record.note("issuer", True, f"iss is that of issuer {issuer.rules.name}", issuer.where)
         # Before the keys: no outage makes a token good that no key could save.
         jwt.check_algorithm(unverified, issuer.rules)
-        token, keys = await issuer.by_keys(
-            unverified.key_id, lambda keys: jwt.verify(unverified, issuer.rules, keys, self._clock()), self._clock
-        )
+        await self._turns.take()
+        try:
+            token, keys = await issuer.by_keys(
+                unverified.key_id, lambda keys: jwt.verify(unverified, issuer.rules, keys, self._clock()), self._clock
+            )
+        except GatewayError as error:
+            self._remember_refused(value, unverified, issuer, error)
+            raise
         record.note("key", True, f"{unverified.header['alg']} signature of key {token.key_id or 'without kid'}")
         self._tell(token, record)
         return Verified(token, issuer, keys, token.expires_at)

@@ -1,6 +1,6 @@
 """The admin listener: probes for an orchestrator and metrics for Prometheus; never on the traffic port.
 
-It is told what to say by the `Health` that the worker keeps; it knows no configuration and sees no token.
+It is told what to say by whoever keeps the `Status`; it knows no configuration and sees no token.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from gateway.admin.api import Api
-from gateway.admin.metrics import CONTENT_TYPE
+from gateway.admin.figures import CONTENT_TYPE
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -26,8 +26,21 @@ _MAX_BODY = 64 * 1024
 logger = logging.getLogger(__name__)
 
 
+class Status(Protocol):
+    """What the probes answer from."""
+
+    @property
+    def started(self) -> bool:
+        """Whether the start is over."""
+        ...
+
+    def report(self) -> dict[str, Any]:
+        """Whether requests should be sent here (`ready`), and if not, why not."""
+        ...
+
+
 class Health:
-    """What the probes answer from. The worker sets `started` once it listens, and `draining` when told to stop.
+    """The status of one process. It sets `started` once it listens, and `draining` when told to stop.
 
     `keys` gives, by the issuer's name, when its keys were last had (seconds since the epoch), or None before the first.
     `redis` says whether Redis can be used; it is None without one. `needs_redis`: not ready while it can't.
@@ -46,12 +59,12 @@ class Health:
         self._redis = redis
         self._needs_redis = needs_redis
 
-    def report(self) -> dict[str, object]:
+    def report(self) -> dict[str, Any]:
         """Whether requests should be sent here, and if not, why not."""
         keys = self._keys()
         has_redis = self._redis is None or self._redis()
         is_whole = None not in keys.values() and (has_redis or not self._needs_redis)
-        report: dict[str, object] = {
+        report: dict[str, Any] = {
             "ready": self.started and not self.draining and is_whole,
             "started": self.started,
             "draining": self.draining,
@@ -63,7 +76,7 @@ class Health:
         return report
 
 
-def make_admin_app(health: Health, metrics: Callable[[], bytes], api: Api | None = None) -> web.Application:
+def make_admin_app(health: Status, metrics: Callable[[], Awaitable[bytes]], api: Api | None = None) -> web.Application:
     """The admin listener's application. `metrics` renders the Prometheus text; without `api`, `/api` is not there."""
 
     async def livez(_: web.Request) -> web.Response:
@@ -77,7 +90,7 @@ def make_admin_app(health: Health, metrics: Callable[[], bytes], api: Api | None
         return web.json_response(report, status=200 if report["ready"] else 503)
 
     async def prometheus(_: web.Request) -> web.Response:
-        return web.Response(body=metrics(), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=await metrics(), headers={"Content-Type": CONTENT_TYPE})
 
     guards = [api.guard] if api is not None else []
     application = web.Application(middlewares=[_plain_errors, *guards], client_max_size=_MAX_BODY)

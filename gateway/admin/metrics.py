@@ -1,4 +1,4 @@
-"""Counts what happened and tells it to Prometheus (text exposition format 0.0.4); knows nothing of HTTP.
+"""Counts what happened in this process and tells its figures; knows nothing of HTTP.
 
 Requests are counted in plain dictionaries, for the library's own counters cost a lock and a lookup per label set.
 Labels have few values: names from the configuration and a closed list of words, never a path, a subject or a token.
@@ -9,26 +9,17 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
-
 from gateway import __version__
+from gateway.admin.figures import AUTH_BUCKETS, REQUEST_BUCKETS, Figures
 from gateway.oauth.key_source import KeySource
 from gateway.record import RequestRecord
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY", "PROPFIND", "REPORT"}
 )
-_REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-# From a cached token (tens of microseconds) to a wait for an issuer's keys.
-_AUTH_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 
 
 class CacheFigures(Protocol):
@@ -66,36 +57,33 @@ class _Histogram:
         self._counts[bisect_left(self._bounds, seconds)] += 1
         self._sum += seconds
 
-    def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
-        """Add the cumulative buckets, as the format wants them."""
-        total = 0
-        buckets: list[tuple[str, float]] = []
-        for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
-            total += count
-            buckets.append((bound, total))
-        family.add_metric(labels, buckets, self._sum)
+    def row(self) -> list[float]:
+        """The sum, then the buckets."""
+        return [self._sum, *self._counts]
+
+
+def _of_requests() -> _Histogram:
+    return _Histogram(REQUEST_BUCKETS)
 
 
 class Metrics:
-    """The figures of one worker since it started."""
+    """The figures of one process since it started."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._requests: defaultdict[tuple[str, str, int], int] = defaultdict(int)
         self._decisions: defaultdict[tuple[str, str, str, str], int] = defaultdict(int)
-        self._durations: defaultdict[str, _Histogram] = defaultdict(lambda: _Histogram(_REQUEST_BUCKETS))
-        self._upstreams: defaultdict[str, _Histogram] = defaultdict(lambda: _Histogram(_REQUEST_BUCKETS))
-        self._auth = _Histogram(_AUTH_BUCKETS)
+        self._durations: defaultdict[str, _Histogram] = defaultdict(_of_requests)
+        self._upstreams: defaultdict[str, _Histogram] = defaultdict(_of_requests)
+        self._auth = _Histogram(AUTH_BUCKETS)
+        self._introspections: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._introspection_durations: defaultdict[str, _Histogram] = defaultdict(_of_requests)
         self._in_flight: Callable[[], int] | None = None
         self._connections: Callable[[], int] | None = None
         self._key_sources: Sequence[KeySource] = ()
         self._caches: Mapping[str, Sequence[CacheFigures]] = {}
-        self._introspections: defaultdict[tuple[str, str], int] = defaultdict(int)
-        self._introspection_durations: defaultdict[str, _Histogram] = defaultdict(lambda: _Histogram(_REQUEST_BUCKETS))
         self._redis: RedisFigures | None = None
         self._revocations: Callable[[], int] | None = None
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Families(self._collect))
 
     def watch(
         self,
@@ -133,126 +121,77 @@ class Metrics:
         self._introspection_durations[issuer].observe(seconds)
 
     def render(self) -> bytes:
-        """Everything, in the text format that `CONTENT_TYPE` names."""
-        return generate_latest(self._registry)
+        """Everything, in the text format that `figures.CONTENT_TYPE` names."""
+        return self.figures().render()
 
-    def _collect(self) -> Iterator[Metric]:
-        yield from self._of_requests()
-        yield from self._of_durations()
-        yield from self._of_now()
-        yield from self._of_keys()
-        yield from self._of_introspection()
-        yield from self._of_caches()
-        yield from self._of_shared_state()
+    def figures(self) -> Figures:
+        """Everything, to be rendered here or added to that of other processes."""
+        figures = Figures()
+        self._tell_requests(figures)
+        self._tell_now(figures)
+        self._tell_keys(figures)
+        self._tell_introspection(figures)
+        self._tell_caches(figures)
+        self._tell_shared_state(figures)
+        return figures
 
-    def _of_requests(self) -> Iterator[Metric]:
-        requests = CounterMetricFamily(
+    def _tell_requests(self, figures: Figures) -> None:
+        figures.put(
             "gateway_requests",
-            "Requests that have ended; status 499: the client went away before its answer.",
-            labels=["route", "method", "status"],
+            (((route, method, str(status)), [count]) for (route, method, status), count in self._requests.items()),
         )
-        for (route, method, status), count in self._requests.items():
-            requests.add_metric([route, method, str(status)], count)
-        yield requests
-        decisions = CounterMetricFamily(
-            "gateway_decisions",
-            "Decisions about requests: allow, refuse or would_refuse, and the reason.",
-            labels=["route", "decision", "reason", "issuer"],
-        )
-        for labels, count in self._decisions.items():
-            decisions.add_metric(labels, count)
-        yield decisions
+        figures.put("gateway_decisions", ((labels, [count]) for labels, count in self._decisions.items()))
+        figures.put("gateway_request_duration_seconds", _rows(self._durations))
+        figures.put("gateway_auth_duration_seconds", [((), self._auth.row())])
+        figures.put("gateway_upstream_duration_seconds", _rows(self._upstreams))
 
-    def _of_durations(self) -> Iterator[Metric]:
-        requests = HistogramMetricFamily(
-            "gateway_request_duration_seconds",
-            "From the head of a request to the end of its response.",
-            labels=["route"],
-        )
-        for route, histogram in self._durations.items():
-            histogram.add_to(requests, [route])
-        yield requests
-        auth = HistogramMetricFamily("gateway_auth_duration_seconds", "What the decision took.", labels=[])
-        self._auth.add_to(auth, [])
-        yield auth
-        upstreams = HistogramMetricFamily(
-            "gateway_upstream_duration_seconds",
-            "What the upstream took.",
-            labels=["upstream"],
-        )
-        for upstream, histogram in self._upstreams.items():
-            histogram.add_to(upstreams, [upstream])
-        yield upstreams
-
-    def _of_now(self) -> Iterator[Metric]:
+    def _tell_now(self, figures: Figures) -> None:
         if self._in_flight is not None:
-            yield GaugeMetricFamily("gateway_requests_in_flight", "Requests without a whole answer.", self._in_flight())
+            figures.one("gateway_requests_in_flight", self._in_flight())
         if self._connections is not None:
-            yield GaugeMetricFamily("gateway_connections", "Open connections of clients.", self._connections())
-        build = GaugeMetricFamily("gateway_build_info", "Always 1; says the version.", labels=["version"])
-        build.add_metric([__version__], 1)
-        yield build
+            figures.one("gateway_connections", self._connections())
+        figures.put("gateway_build_info", [((__version__,), [1])])
 
-    def _of_keys(self) -> Iterator[Metric]:
+    def _tell_keys(self, figures: Figures) -> None:
         now = self._clock()
-        age = GaugeMetricFamily("gateway_jwks_age_seconds", "How old an issuer's keys are.", labels=["issuer"])
-        skipped = GaugeMetricFamily(
-            "gateway_jwks_skipped_keys", "Keys of an issuer that can't be used.", labels=["issuer"]
+        sources = self._key_sources
+        figures.put(
+            "gateway_jwks_age_seconds",
+            (
+                ((source.name,), [max(0.0, now - source.fetched_at)])
+                for source in sources
+                if source.fetched_at is not None
+            ),
         )
-        refresh = CounterMetricFamily(
-            "gateway_jwks_refresh", "Fetches of an issuer's keys, by their result.", labels=["issuer", "result"]
+        held = [(source.name, source.current(now)) for source in sources]
+        figures.put(
+            "gateway_jwks_skipped_keys", (((name,), [len(keys.skipped)]) for name, keys in held if keys is not None)
         )
-        for source in self._key_sources:
-            if source.fetched_at is not None:
-                age.add_metric([source.name], max(0.0, now - source.fetched_at))
-            if (keys := source.current(now)) is not None:
-                skipped.add_metric([source.name], len(keys.skipped))
-            for result, count in source.results.items():
-                refresh.add_metric([source.name, result], count)
-        yield from (age, skipped, refresh)
+        figures.put(
+            "gateway_jwks_refresh",
+            (((source.name, result), [count]) for source in sources for result, count in source.results.items()),
+        )
 
-    def _of_caches(self) -> Iterator[Metric]:
-        operations = CounterMetricFamily(
-            "gateway_cache_operations", "Look-ups in a cache: hit or miss.", labels=["cache", "result"]
-        )
+    def _tell_introspection(self, figures: Figures) -> None:
+        figures.put("gateway_introspection", ((labels, [count]) for labels, count in self._introspections.items()))
+        figures.put("gateway_introspection_duration_seconds", _rows(self._introspection_durations))
+
+    def _tell_caches(self, figures: Figures) -> None:
+        rows: list[tuple[tuple[str, str], list[float]]] = []
         for name, caches in self._caches.items():
-            operations.add_metric([name, "hit"], sum(figures.hits for figures in caches))
-            operations.add_metric([name, "miss"], sum(figures.misses for figures in caches))
-        yield operations
+            rows.append(((name, "hit"), [sum(cache.hits for cache in caches)]))
+            rows.append(((name, "miss"), [sum(cache.misses for cache in caches)]))
+        figures.put("gateway_cache_operations", rows)
 
-    def _of_introspection(self) -> Iterator[Metric]:
-        calls = CounterMetricFamily(
-            "gateway_introspection", "Calls to an issuer's introspection, by result.", labels=["issuer", "result"]
-        )
-        for labels, count in self._introspections.items():
-            calls.add_metric(labels, count)
-        yield calls
-        durations = HistogramMetricFamily(
-            "gateway_introspection_duration_seconds", "What the calls took.", labels=["issuer"]
-        )
-        for issuer, histogram in self._introspection_durations.items():
-            histogram.add_to(durations, [issuer])
-        yield durations
-
-    def _of_shared_state(self) -> Iterator[Metric]:
+    def _tell_shared_state(self, figures: Figures) -> None:
         if self._revocations is not None:
-            yield GaugeMetricFamily("gateway_revocations", "Entries of the deny list.", self._revocations())
-        if self._redis is None:
-            return
-        yield GaugeMetricFamily("gateway_redis_up", "1 while Redis can be used.", int(self._redis.is_available))
-        operations = CounterMetricFamily(
-            "gateway_redis_operations", "Operations by result: ok, or why Redis could not be used.", labels=["result"]
-        )
-        for result, count in self._redis.results.items():
-            operations.add_metric([result], count)
-        yield operations
+            figures.one("gateway_revocations", self._revocations())
+        if self._redis is not None:
+            figures.one("gateway_redis_up", int(self._redis.is_available))
+            figures.put(
+                "gateway_redis_operations", (((result,), [count]) for result, count in self._redis.results.items())
+            )
 
 
-class _Families(Collector):
-    """What a registry wants to be given: an object that collects."""
-
-    def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
-        self._of = collect
-
-    def collect(self) -> Iterable[Metric]:
-        return self._of()
+def _rows(histograms: Mapping[str, _Histogram]) -> list[tuple[tuple[str, ...], list[float]]]:
+    return [((name,), histogram.row()) for name, histogram in histograms.items()]

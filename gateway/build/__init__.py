@@ -9,16 +9,20 @@ from typing import Any
 from aiohttp import web
 
 from gateway.app import Gateway, application
+from gateway.build.crew import ALONE, Crew
 from gateway.build.gateway import GatewayBuilder
 from gateway.build.limits import server_limits
 from gateway.config import Config, ConfigError, Problem, load, parse
 
-__all__ = ["build", "make_application", "problems", "server_limits"]
+__all__ = ["ALONE", "Crew", "build", "make_application", "problems", "server_limits"]
 
 
-def build(config: Config) -> Gateway:
-    """A gateway for a configuration. Raises `ConfigError` with what only shows when the parts are put together."""
-    return GatewayBuilder(config).gateway()
+def build(config: Config, crew: Crew = ALONE) -> Gateway:
+    """A gateway for a configuration, alone or as one of several workers.
+
+    Raises `ConfigError` with what only shows when the parts are put together.
+    """
+    return GatewayBuilder(config, crew).gateway()
 
 
 def make_application(config: Config | Mapping[str, Any] | str | Path) -> web.Application:

@@ -10,6 +10,7 @@ from gateway.access.rules import Rules
 from gateway.access.verification import Verified, Verifier
 from gateway.app import OWN_PREFIX, Gateway, Route
 from gateway.backchannel_logout import BackchannelLogout
+from gateway.build.crew import Crew
 from gateway.build.issuers import IssuerBuilder
 from gateway.build.limits import head_limits
 from gateway.build.report import Report
@@ -25,16 +26,19 @@ from gateway.responses import ErrorStyle
 from gateway.router import Pattern, RouteConflict, Router, literal_prefix
 from gateway.upstream.respond import MetadataDocument
 
-# The verified-token cache of one worker: a token of usual size weighs about 1 KB, its claims several times that.
+# A verified-token cache: a token of usual size weighs about 1 KB, its claims several times that. Any worker may be sent
+# any token, so each needs room for all of them: up to four have a whole cache, more share what four would have.
 _CACHED_TOKENS = 10_000
 _CACHED_BYTES = 32 * 2**20
+_WHOLE_CACHES = 4
 
 
 class GatewayBuilder:
     """Makes the parts of one gateway, and collects what does not fit."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, crew: Crew) -> None:
         self._config = config
+        self._crew = crew
         self._report = Report(config)
         self._shared = shared_state(config, self._report)
         issuers = IssuerBuilder(self._report, self._shared)
@@ -42,10 +46,10 @@ class GatewayBuilder:
         self._verifier = Verifier(
             list(self._issuers.values()),
             max_token=config.limits.token,
-            cache=_tokens(),
-            introspected=_tokens(),
+            cache=_tokens(crew),
+            introspected=_tokens(crew),
         )
-        self._routes = RouteBuilder(config, self._report, self._verifier, self._shared.deny_list)
+        self._routes = RouteBuilder(config, self._report, self._verifier, self._shared)
 
     def gateway(self) -> Gateway:
         """The gateway. Raises `ConfigError` with every problem."""
@@ -78,7 +82,7 @@ class GatewayBuilder:
 
     def _own_routes(self) -> Router[Route]:
         """What the gateway answers for itself, whatever the routes say."""
-        seen = SeenOnce("logout", self._shared.store)
+        seen = SeenOnce("logout", self._shared.store, crew=self._crew.ledger)
         patterns = []
         for name, issuer in self._config.issuers.items():
             if issuer.backchannel_logout:
@@ -126,5 +130,8 @@ class GatewayBuilder:
                 yield Pattern(f"{route.name} {host}", (resource.path,), route, (host,) if host else (), ("GET",))
 
 
-def _tokens() -> BoundedCache[bytes, Verified]:
-    return BoundedCache(entries=_CACHED_TOKENS, weight=_CACHED_BYTES)
+def _tokens(crew: Crew) -> BoundedCache[bytes, Verified]:
+    return BoundedCache(
+        entries=min(_CACHED_TOKENS, crew.share(_WHOLE_CACHES * _CACHED_TOKENS)),
+        weight=min(_CACHED_BYTES, crew.share(_WHOLE_CACHES * _CACHED_BYTES)),
+    )

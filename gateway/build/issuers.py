@@ -167,6 +167,7 @@ def _token_rules(name: str, issuer: Issuer) -> TokenRules:
         required_claims=issuer.required_claims,
         answer_claims=answer_claims,
         scope_claims=issuer.scope_claims,
+        audience_claims=issuer.audience_claims,
     )
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from gateway.build.crew import ALONE, Crew
 from gateway.config import Config
 from gateway.http.framing import HeadLimits
 from gateway.http.server_limits import ServerLimits
 
 
-def server_limits(config: Config) -> ServerLimits:
-    """What clients of the traffic port may do."""
+def server_limits(config: Config, crew: Crew = ALONE) -> ServerLimits:
+    """What clients of the traffic port may do, at one worker: the connections of all are shared out evenly."""
     return ServerLimits(
         head_limits(config),
-        connections=config.limits.connections,
+        connections=crew.share(config.limits.connections),
         requests_per_connection=config.limits.requests_per_connection,
         request_head=config.timeouts.request_head,
         request_body=config.timeouts.request_body,

@@ -7,24 +7,28 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from gateway.access.limits import Rate, RouteLimit
 from gateway.access.policy import Policy
-from gateway.access.revocation import DenyList
+from gateway.access.rules import Rules
 from gateway.access.verification import Verifier
 from gateway.app import Route
+from gateway.build.cors import compiled_cors
 from gateway.build.report import Report
 from gateway.build.rules import compiled_rules
+from gateway.build.shared import Shared
 from gateway.build.upstreams import upstream_service
 from gateway.config import Config
 from gateway.config.routes import Route as RouteConfig
 from gateway.config.source import Path_
 from gateway.errors import GatewayError
+from gateway.http.cors import Cors
 from gateway.oauth.resource_metadata import ProtectedResource
 from gateway.router import canonical_template
 from gateway.upstream.fields import RequestFields, ResponseFields
 from gateway.upstream.forward import Forward
 from gateway.upstream.identity import PRESETS, Identity
 from gateway.upstream.inbound import Action
-from gateway.upstream.respond import Respond
+from gateway.upstream.respond import Preflight, Respond
 from gateway.upstream.target import Rewriting
 
 T = TypeVar("T")
@@ -33,11 +37,13 @@ T = TypeVar("T")
 class RouteBuilder:
     """Makes the routes of one gateway."""
 
-    def __init__(self, config: Config, report: Report, verifier: Verifier, deny_list: DenyList) -> None:
+    def __init__(self, config: Config, report: Report, verifier: Verifier, shared: Shared) -> None:
         self._config = config
         self._report = report
         self._verifier = verifier
-        self._deny_list = deny_list
+        self._deny_list = shared.deny_list
+        self._buckets = shared.buckets
+        self._failures = shared.failures
         self.upstreams = {name: upstream_service(name, upstream) for name, upstream in config.upstreams.items()}
         # Routes that say the same share what is made of it, and what is kept with it for each token or client.
         self._shared: dict[object, Any] = {}
@@ -68,7 +74,10 @@ class RouteBuilder:
             is_enforced=route.enforce,
             notes_fingerprint=self._config.log.tokens,
             introspects=route.require.introspect,
+            limit=self._limit(route),
+            failures=None if route.public else self._failures,
         )
+        cors = compiled_cors(route) if route.cors is not None else None
         return Route(
             route.title,
             policy,
@@ -77,7 +86,21 @@ class RouteBuilder:
             keeps_encoded_slash=route.encoded_slash == "keep",
             keeps_semicolon=route.semicolon == "keep",
             where=where(),
+            cors=cors,
+            preflight=self._preflight(route, cors, where()) if cors is not None else None,
         )
+
+    def _preflight(self, route: RouteConfig, cors: Cors, where: str) -> Route:
+        # It says nothing but what the configuration says, so nobody needs a token for it.
+        policy = Policy(self._verifier, self._deny_list, Rules(), is_public=True)
+        return Route(route.title, policy, Preflight(cors), where=where)
+
+    def _limit(self, route: RouteConfig) -> RouteLimit | None:
+        limit = route.rate_limit
+        if limit is None:
+            return None
+        rate = Rate(limit.requests, limit.per, limit.burst or limit.requests)
+        return RouteLimit(route.title, rate, limit.by, self._buckets)
 
     def _action(self, index: int, route: RouteConfig) -> Action:
         if route.respond is not None or route.upstream is None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from gateway.access.limits import Buckets, FailureLimit, MemoryBuckets, Rate, SharedBuckets
 from gateway.access.revocation import DenyList, Revoker
 from gateway.access.revocation_feed import RevocationFeed
 from gateway.build.report import Report
@@ -21,10 +22,20 @@ class Shared:
     store: SharedStore | None = None
     feed: RevocationFeed | None = None
     sealer: Sealer | None = None
+    buckets: Buckets = field(default_factory=MemoryBuckets)
+    failures: FailureLimit | None = None
 
 
 def shared_state(config: Config, report: Report) -> Shared:
     """What the replicas share."""
+    shared = _stored_state(config, report)
+    limit = config.limits.failed_authentication
+    if limit.requests == 0:
+        return shared
+    return replace(shared, failures=FailureLimit(Rate(limit.requests, limit.per, limit.requests), shared.buckets))
+
+
+def _stored_state(config: Config, report: Report) -> Shared:
     deny_list = DenyList()
     # A token is refused from `exp` + `leeway` on, so that is how long it may be of use.
     lifetimes = {
@@ -51,4 +62,5 @@ def shared_state(config: Config, report: Report) -> Shared:
         store,
         feed,
         Sealer(secrets) if secrets else None,
+        SharedBuckets(store),
     )

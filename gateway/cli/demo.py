@@ -25,7 +25,7 @@ from gateway.devauth.sample_api import make_sample_api
 from gateway.devauth.server import DevelopmentServer
 from gateway.explanation import explain
 from gateway.process import logs
-from gateway.process.worker import Worker
+from gateway.process.single import SingleProcess
 
 _USUAL_PORT = 8080
 
@@ -51,7 +51,7 @@ class Demo:
     issuer: str
     origin: str
     configuration: Path
-    worker: Worker
+    worker: SingleProcess
     tokens: dict[str, str]
 
     def token_of(self, scenario: Scenario) -> str | None:
@@ -92,7 +92,7 @@ async def _running(port: int, folder: Path) -> AsyncIterator[Demo]:
         text = functools.partial(CONFIGURATION.format, path=path, issuer=server.issuer, upstream=upstream)
         admin_port = _free_port()
         path.write_text(text(port=port, admin_port=admin_port))
-        worker = Worker(load(path, {}))
+        worker = SingleProcess(load(path, {}))
         stack.push_async_callback(worker.stop)
         await worker.start()
         # For whoever reads the file: the port that became of 0.

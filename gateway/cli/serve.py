@@ -9,18 +9,24 @@ import click
 
 from gateway.cli.configuration import config_option, exit_with, load_or_exit
 from gateway.config import ConfigError
-from gateway.process.worker import run
+from gateway.process.run import CanNotStart, run
 
 
 @click.command("serve")
 @config_option
 def command(config_path: Path | None) -> None:
-    """Run the gateway. SIGTERM and SIGINT finish what runs and end it. Exit status 2: bad configuration."""
+    """Run the gateway. SIGTERM and SIGINT finish what runs and end it. Exit status 2: bad configuration.
+
+    With several workers SIGUSR2 replaces them one by one, without refusing a connection.
+    """
     config = load_or_exit(config_path)
     try:
         run(config)
     except ConfigError as error:
         exit_with(error)
+    except CanNotStart as problem:
+        click.echo(problem, err=True)
+        sys.exit(problem.exit_status)
     except OSError as problem:
         click.echo(f"cannot listen: {problem.strerror or problem}", err=True)
         sys.exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from gateway.config import check_issuers, supported
@@ -15,6 +16,10 @@ _OWN_FIELDS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "authorization", "te", "trailer", "upgrade"}
 )
 _RESERVED = "/_gateway"
+_LIMITED_BY = ("ip", "subject", "client_id", "issuer", "route")
+_ORIGIN = re.compile(
+    r"[a-z][a-z0-9+.\-]*://(\*\.)?(\[[0-9a-f:.]+\]|[a-z0-9\-_]+(\.[a-z0-9\-_]+)*)(:[0-9]{1,5})?", re.IGNORECASE
+)
 
 
 def findings(config: Config) -> Iterator[Finding]:
@@ -121,6 +126,33 @@ def _header_names(path: Path_, route: Route, _: Config) -> Iterator[Finding]:
                 yield (*path, direction, "set", name), "is a field the gateway sets itself"
 
 
+def _limit(path: Path_, route: Route, _: Config) -> Iterator[Finding]:
+    limit = route.rate_limit
+    if limit is None:
+        return
+    if limit.by not in _LIMITED_BY and not (limit.by.startswith("claim:") and len(limit.by) > len("claim:")):
+        message = f"must be one of {', '.join(_LIMITED_BY)} or claim:<name>{nearest(limit.by, _LIMITED_BY)}"
+        yield (*path, "rate_limit", "by"), message
+    elif route.public and limit.by not in ("ip", "route"):
+        yield (*path, "rate_limit", "by"), "on a public route nobody is known: use ip or route"
+    if limit.per <= 0:
+        yield (*path, "rate_limit", "per"), "must be longer than nothing"
+
+
+def _cors(path: Path_, route: Route, _: Config) -> Iterator[Finding]:
+    cors = route.cors
+    if cors is None:
+        return
+    for position, origin in enumerate(cors.origins):
+        if origin == "*":
+            if cors.credentials:
+                # Fetch Standard §3.2.5: browsers refuse it, and an echo of every origin would be worse.
+                yield (*path, "cors", "origins", position), "* and credentials exclude each other"
+        elif not _ORIGIN.fullmatch(origin):
+            message = "must be an origin such as https://app.example.com, without a path; or *"
+            yield (*path, "cors", "origins", position), message
+
+
 _ROUTE_CHECKS: tuple[Callable[[Path_, Route, Config], Iterator[Finding]], ...] = (
     _target,
     _access,
@@ -128,4 +160,6 @@ _ROUTE_CHECKS: tuple[Callable[[Path_, Route, Config], Iterator[Finding]], ...] =
     _rewriting,
     _reserved,
     _header_names,
+    _limit,
+    _cors,
 )

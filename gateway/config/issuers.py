@@ -101,6 +101,7 @@ class Issuer(Block):
         ("sub",), description="besides iss, aud and exp"
     )
     scope_claims: Texts = Field(("scope", "scp"), description="first one present")
+    audience_claims: Texts = Field(("aud",), description="first one present; client_id where an issuer has no aud")
     keys: Keys = Field(Keys(), description="when keys are fetched")
     tls: ClientTls | None = Field(None, description="for our calls to the issuer")
     backchannel_logout: bool = Field(False, description="take this issuer's logout tokens")

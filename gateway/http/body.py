@@ -12,9 +12,13 @@ from httptools import HttpParserError, HttpRequestParser
 from gateway import errors
 from gateway.errors import GatewayError
 from gateway.http.inline_task import Wakeup
+from gateway.http.message import Fields
 
-UNREAD: Final = 64 * 1024
-"""How many bytes may wait to be read before the client is made to wait too."""
+UNREAD: Final = 4 * 1024
+"""How many bytes may wait to be read before the client is made to wait too.
+
+Little, for the event loop reads up to 256 KB at once: with these, that is all a body ever takes.
+"""
 
 _OVERHEAD: Final = 64 * 1024
 _END: Final = b"\r\n\r\n"
@@ -24,7 +28,7 @@ class Source(Protocol):
     """Where a body comes from."""
 
     def read_on(self) -> None:
-        """What was waiting to be read has been read."""
+        """All that has arrived has been read, and more is wanted."""
         ...
 
 
@@ -41,6 +45,7 @@ class RequestBody:
         "_limit",
         "_pieces",
         "_source",
+        "_taken",
         "_wakeup",
         "is_whole",
         "length",
@@ -53,6 +58,7 @@ class RequestBody:
         self._source = source
         self._ask = ask
         self._limit = 0
+        self._taken = 0
         self._pieces: list[bytes] = []
         self._wakeup: Wakeup | None = None
         self._failure: GatewayError | None = None
@@ -60,7 +66,7 @@ class RequestBody:
         self.length = length
         self.received = 0
         self.unread = 0
-        """Bytes that wait to be read."""
+        """Bytes that wait to be read, and those of the last piece, until its reader comes for the next one."""
         self.is_whole = False
         """Whether the client has sent all of it."""
         self.waits_since: float | None = None
@@ -91,16 +97,18 @@ class RequestBody:
         if self._ask is not None:
             ask, self._ask = self._ask, None
             ask()
+        self.unread -= self._taken
+        self._taken = 0
         while not self._pieces:
             if self._failure is not None:
                 raise self._failure
             if self.is_whole:
                 raise StopAsyncIteration
+            self._source.read_on()
             await self._more()
         piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
-        self.unread = 0
-        self._source.read_on()
+        self._taken = len(piece)
         self.received += len(piece)
         if self._limit and self.received > self._limit:
             raise GatewayError(errors.BODY_TOO_LARGE, f"more than {self._limit} bytes")
@@ -116,17 +124,13 @@ class RequestBody:
 
     # --- arriving ----------------------------------------------------------------------------------------------
 
-    def feed(self, piece: bytes) -> None:
-        """The next bytes."""
+    def feed(self, piece: bytes, *, is_last: bool = False) -> None:
+        """The next bytes; `is_last` says that there are no more."""
         self._ask = None  # it did not wait for us
-        if not self._is_discarded:
+        self.is_whole = is_last
+        if piece and not self._is_discarded:
             self._pieces.append(piece)
             self.unread += len(piece)
-            self._wake()
-
-    def end(self) -> None:
-        """That was all."""
-        self.is_whole = True
         self._wake()
 
     def fail(self, failure: GatewayError) -> None:
@@ -134,11 +138,18 @@ class RequestBody:
         self._failure = failure
         self._wake()
 
+    def fail_if_silent(self, now: float, limit: float) -> None:
+        """Give it up when its reader has waited for more than `limit` seconds; call it every now and then."""
+        if self.waits_since is None:
+            self.waits_since = now
+        elif now - self.waits_since > limit:
+            self.fail(GatewayError(errors.REQUEST_TIMEOUT, f"no byte of the body for {limit:g} s"))
+
     def discard(self) -> None:
         """Nobody reads the rest."""
         self._is_discarded = True
         self._pieces.clear()
-        self.unread = 0
+        self.unread = self._taken = 0
 
     def _wake(self) -> None:
         if self._wakeup is not None:
@@ -161,9 +172,7 @@ class LengthDecoder:
         """Take what belongs to the body, and say how many bytes that was."""
         size = min(len(data), self._left)
         self._left -= size
-        self._body.feed(data if size == len(data) else data[:size])
-        if self._left == 0:
-            self._body.end()
+        self._body.feed(data if size == len(data) else data[:size], is_last=self._left == 0)
         return size
 
 
@@ -174,11 +183,12 @@ class ChunkDecoder:
     the body, where the next request begins.
     """
 
-    __slots__ = ("_body", "_is_body", "_llhttp", "_overhead", "_tail")
+    __slots__ = ("_body", "_is_complete", "_llhttp", "_overhead", "_pieces", "_tail")
 
     def __init__(self, body: RequestBody) -> None:
         self._body = body
-        self._is_body = False
+        self._pieces: list[bytes] = []
+        self._is_complete = False
         self._overhead = 0
         self._tail = b""
         self._llhttp = HttpRequestParser(self)
@@ -187,32 +197,58 @@ class ChunkDecoder:
     def feed(self, data: bytes) -> int:
         """Take what belongs to the body, and say how many bytes that was. Raises `GatewayError` for broken framing."""
         taken = 0
-        while taken < len(data) and not self._body.is_whole:
-            window = self._tail + data[taken : taken + UNREAD]
-            at = window.find(_END)
-            size = (at + 4 if at >= 0 else len(window)) - len(self._tail)
-            self._parse(data[taken : taken + size])
-            self._tail = window[max(0, len(self._tail) + size - 3) : len(self._tail) + size]
-            taken += size
+        while taken < len(data) and not self._is_complete:
+            end = self._next_end(data, taken)
+            self._parse(data[taken:end])
+            self._tail = (self._tail + data[max(taken, end - 3) : end])[-3:]
+            taken = end
+        pieces, self._pieces = self._pieces, []
+        if pieces or self._is_complete:
+            # Together: a reader that is woken for each chunk of one byte would cost a hundred times as much.
+            self._body.feed(b"".join(pieces), is_last=self._is_complete)
         return taken
 
+    def _next_end(self, data: bytes, start: int) -> int:
+        """Where the next empty line ends, which may have begun in what came before; else where the data ends."""
+        at = (self._tail + data[start : start + 3]).find(_END)
+        if at >= 0:
+            return start + at + 4 - len(self._tail)
+        at = data.find(_END, start)
+        return at + 4 if at >= 0 else len(data)
+
     def _parse(self, data: bytes) -> None:
-        self._is_body = False
+        pieces = len(self._pieces)
         try:
             self._llhttp.feed_data(data)
         except HttpParserError:
             # `from None`: the parser's message may quote what the client sent.
             raise GatewayError(errors.FRAMING_INVALID, "the body's framing is malformed") from None
         # Neither extensions nor trailers are handed out, so without this bound they could go on for ever.
-        self._overhead = 0 if self._is_body else self._overhead + len(data)
+        self._overhead = self._overhead + len(data) if len(self._pieces) == pieces else 0
         if self._overhead > _OVERHEAD:
             raise GatewayError(errors.FRAMING_INVALID, "a chunk extension or the trailers are too large")
 
     def on_body(self, piece: bytes) -> None:
         """Called by httptools."""
-        self._is_body = True
-        self._body.feed(piece)
+        self._pieces.append(piece)
 
     def on_message_complete(self) -> None:
         """Called by httptools."""
-        self._body.end()
+        self._is_complete = True
+
+
+Decoder = LengthDecoder | ChunkDecoder
+
+
+def begin_body(
+    source: Source, fields: Fields, ask: Callable[[], None] | None
+) -> tuple[RequestBody | None, Decoder | None]:
+    """The body that these fields announce, and what takes it off the wire; neither where it is empty."""
+    if b"transfer-encoding" in fields:
+        body = RequestBody(source, None, ask=ask)
+        return body, ChunkDecoder(body)
+    length = int(fields.values(b"content-length")[0])
+    if length == 0:
+        return None, None
+    body = RequestBody(source, length, ask=ask)
+    return body, LengthDecoder(body, length)

@@ -7,6 +7,7 @@ here. A head that two readers could take for different ones is never repaired.
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -28,8 +29,6 @@ _METHODS: Final = {name.encode("ascii"): name for name in ("GET", "HEAD", "POST"
 _TELLING: Final = (b"content-length", b"transfer-encoding", b"upgrade", b"expect")
 _VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
 
-_KNOWN_ENTRIES: Final = 16_384
-_KNOWN_BYTES: Final = 16 * 2**20
 _KNOWN_LARGEST: Final = 4096
 
 
@@ -38,34 +37,36 @@ class KnownFields:
     again, with the same token, and only the request line differs.
 
     A section is kept once its request was allowed (`keep`), so that strangers can't push others out at no cost. What
-    depends on the fields alone may be kept with them. Bounded; the older half goes when it is full.
+    depends on the fields alone may be kept with them. Bounded; the least recently used ones go first.
     """
 
-    __slots__ = ("_older", "_size", "_younger")
+    __slots__ = ("_bytes", "_kept")
 
-    def __init__(self) -> None:
-        self._younger: dict[bytes, Fields] = {}
-        self._older: dict[bytes, Fields] = {}
-        self._size = 0
+    def __init__(self, size: int = 64 * 2**20) -> None:
+        self._bytes = size
+        self._kept: OrderedDict[bytes, Fields] = OrderedDict()
 
     def get(self, section: bytes) -> Fields | None:
         """The fields of a section that is kept."""
-        fields = self._younger.get(section)
-        if fields is None and (fields := self._older.get(section)) is not None:
-            self._put(section, fields)
+        fields = self._kept.get(section)
+        if fields is not None:
+            self._kept.move_to_end(section)
         return fields
 
     def keep(self, fields: Fields) -> None:
         """Keep these fields, if a parser gave them a section to be kept by."""
         section, fields.section = fields.section, None
-        if section is not None:
-            self._put(section, fields)
+        if section is None or section in self._kept:
+            return
+        self._kept[section] = fields
+        self._bytes -= _weight(section)
+        while self._bytes < 0:
+            self._bytes += _weight(self._kept.popitem(last=False)[0])
 
-    def _put(self, section: bytes, fields: Fields) -> None:
-        self._younger[section] = fields
-        self._size += len(section)
-        if self._size > _KNOWN_BYTES // 2 or len(self._younger) > _KNOWN_ENTRIES // 2:
-            self._older, self._younger, self._size = self._younger, {}, 0
+
+def _weight(section: bytes) -> int:
+    """Bytes of memory, roughly: the section, its parts, and what is kept with them."""
+    return 2048 + 2 * len(section)
 
 
 class RequestParser:
@@ -111,6 +112,11 @@ class RequestParser:
         self._read: list[Field] = []
         self.has_begun = False
         self.is_complete = False
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a request has begun: the empty lines that some clients send behind a body are none."""
+        return self.has_begun and not self._raw.isspace()
 
     def begin(self) -> None:
         """Make ready for the next head."""

@@ -21,29 +21,24 @@ def response_head(response: Response, *, http10: bool, close: bool, bodiless: bo
     """The status line and the fields of a response, with the framing fields that go with them."""
     status = response.status
     reason = response.reason if response.reason is not None else _PHRASES.get(status, b"")
-    lines = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
+    parts = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
     has_date = False
     for name, value in response.fields:
-        lines += (name, b": ", value, b"\r\n")
+        parts += (name, b": ", value, b"\r\n")
         if len(name) == 4 and name.lower() == b"date":
             has_date = True
     if not has_date:
-        lines.append(_date_line())
-    lines.append(_framing_line(response, http10=http10, bodiless=bodiless))
+        parts.append(_date_line())
+    if response.length is not None and status != 204:  # RFC 9110 §8.6: no Content-Length in a 204
+        parts.append(b"Content-Length: %d\r\n" % response.length)
+    elif not (bodiless or http10):
+        parts.append(b"Transfer-Encoding: chunked\r\n")
     if close:
-        lines.append(b"Connection: close\r\n")
+        parts.append(b"Connection: close\r\n")
     elif http10:
-        lines.append(b"Connection: keep-alive\r\n")
-    lines.append(b"\r\n")
-    return b"".join(lines)
-
-
-def _framing_line(response: Response, *, http10: bool, bodiless: bool) -> bytes:
-    if response.status == 204:
-        return b""  # RFC 9110 §8.6: no Content-Length in a 204.
-    if response.length is not None:
-        return b"Content-Length: %d\r\n" % response.length
-    return b"" if bodiless or http10 else b"Transfer-Encoding: chunked\r\n"
+        parts.append(b"Connection: keep-alive\r\n")
+    parts.append(b"\r\n")
+    return b"".join(parts)
 
 
 def interim_head(status: int, fields: Sequence[Field]) -> bytes:

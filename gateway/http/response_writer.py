@@ -9,7 +9,7 @@ from typing import Final
 
 from gateway.http.inline_task import Wakeup
 from gateway.http.message import Response, Stream, Truncated
-from gateway.http.response_head import BODILESS, response_head
+from gateway.http.response_head import response_head
 
 _UNSENT: Final = 64 * 1024
 """How many bytes may wait to be sent before the upstream is made to wait too."""
@@ -32,22 +32,16 @@ class ResponseWriter:
         self.paused_since: float | None = None
         self.sent = 0
 
-    async def send(self, response: Response, method: str, *, is_http10: bool, closes: bool) -> None:
-        """Send the whole response. Raises `Truncated` when its body breaks off."""
-        is_bodiless = method == "HEAD" or response.status in BODILESS
+    def send(self, response: Response, *, is_bodiless: bool, is_http10: bool, closes: bool) -> None:
+        """Send the response, but for a body that is still arriving: `send_stream`."""
         head = response_head(response, http10=is_http10, close=closes, bodiless=is_bodiless)
-        self.sent = 0
-        if is_bodiless:
-            self._transport.write(head)
-        elif response.stream is None:
-            # One write: a small response goes out in one packet.
-            self._transport.write(head + response.body)
-            self.sent = len(response.body)
-        else:
-            self._transport.write(head)
-            await self._send_stream(response.stream, is_chunked=response.length is None and not is_http10)
+        body = b"" if is_bodiless else response.body
+        # One write: a small response goes out in one packet.
+        self._transport.write(head + body)
+        self.sent = len(body)
 
-    async def _send_stream(self, stream: Stream, *, is_chunked: bool) -> None:
+    async def send_stream(self, stream: Stream, *, is_chunked: bool) -> None:
+        """Send a body as it arrives. Raises `Truncated` when it breaks off."""
         write = self._transport.write
         while piece := await stream.read():
             write(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)

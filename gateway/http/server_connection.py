@@ -14,10 +14,13 @@ from typing import Final, Protocol, cast
 
 from gateway import errors
 from gateway.errors import GatewayError
-from gateway.http.body import UNREAD, ChunkDecoder, LengthDecoder, RequestBody
+from gateway.http import lingering
+from gateway.http.body import UNREAD, Decoder, RequestBody, begin_body
 from gateway.http.framing import expects_continue
+from gateway.http.hangup import has_hung_up
 from gateway.http.host import address_of
 from gateway.http.inline_task import InlineTask
+from gateway.http.lingering import Lingering
 from gateway.http.message import Field, Fields, Handler, Request, Response, Truncated
 from gateway.http.request_parser import KnownFields, RequestParser
 from gateway.http.response_head import BODILESS, CONTINUE, interim_head
@@ -27,10 +30,8 @@ from gateway.http.switching import SWITCHING_PROTOCOLS, Connected, Switching, ha
 
 logger = logging.getLogger(__name__)
 
-# How long, and how much of it, the rest of a refused request is read and dropped, so that the client gets to see the
-# refusal and not a reset (RFC 9112 §9.6).
-_LINGER: Final = 2.0
-_LINGER_BYTES: Final = 1024 * 1024
+# How many requests of one client are answered before others have their turn: thousands fit into one read.
+_AT_ONCE: Final = 64
 
 
 class Server(Protocol):
@@ -56,8 +57,7 @@ class ServerConnection(asyncio.Protocol):
         "_is_reading",
         "_is_reading_paused",
         "_keep_alive",
-        "_linger_since",
-        "_lingered",
+        "_lingering",
         "_loop",
         "_parser",
         "_served",
@@ -78,7 +78,7 @@ class ServerConnection(asyncio.Protocol):
         self._parser = RequestParser(server.limits.head, server.known_fields)
         self._task = InlineTask(self._loop, self._answered)
         self._body: RequestBody | None = None
-        self._decoder: LengthDecoder | ChunkDecoder | None = None
+        self._decoder: Decoder | None = None
         self._unread = b""
         self._is_reading = self._is_reading_paused = False
         self._is_ending = False
@@ -86,8 +86,7 @@ class ServerConnection(asyncio.Protocol):
         self._served = 0
         self._head_since: float | None = None
         self._idle_since = 0.0
-        self._linger_since: float | None = None
-        self._lingered = 0
+        self._lingering = Lingering()
         self.peer = ""
 
     # --- what the event loop calls -----------------------------------------------------------------------------
@@ -109,7 +108,8 @@ class ServerConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by the event loop: the client sent something."""
         if self._is_ending:
-            self._drop(len(data))
+            if self._lingering.drop(len(data)):
+                self.abort()
             return
         if self._unread:
             data = self._unread + data
@@ -136,20 +136,23 @@ class ServerConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Called by the event loop when the client has read on."""
         self._writer.resume()
+        # Later, for the loop may call this in the middle of somebody's step.
+        self._loop.call_soon(self._go_on)
 
     # --- reading -----------------------------------------------------------------------------------------------
 
     def _read(self, data: bytes) -> None:
         """Read on, up to the end of what may be read now."""
         self._is_reading = True
+        last = self._served + _AT_ONCE
         while data and not self._is_ending:
             if self._decoder is not None:
                 data = self._read_body(self._decoder, data)
-            elif not self._task.is_running:
-                data = self._read_head(data)
-            else:
+            elif self._task.is_running or self._writer.paused_since is not None or self._served >= last:
                 self._wait_with(data)
                 break
+            else:
+                data = self._read_head(data)
         self._is_reading = False
 
     def _read_head(self, data: bytes) -> bytes:
@@ -187,18 +190,10 @@ class ServerConnection(asyncio.Protocol):
         """The body that follows the head just read (RFC 9112 §6.3)."""
         fields = self._parser.fields
         ask = self._ask_for_body if expects_continue(fields, self._parser.version) else None
-        if b"transfer-encoding" in fields:
-            self._body = body = RequestBody(self, None, ask=ask)
-            self._decoder = ChunkDecoder(body)
-            return body
-        length = int(fields.values(b"content-length")[0])
-        if length == 0:
-            return None
-        self._body = body = RequestBody(self, length, ask=ask)
-        self._decoder = LengthDecoder(body, length)
-        return body
+        self._body, self._decoder = begin_body(self, fields, ask)
+        return self._body
 
-    def _read_body(self, decoder: LengthDecoder | ChunkDecoder, data: bytes) -> bytes:
+    def _read_body(self, decoder: Decoder, data: bytes) -> bytes:
         """Read on in a body; gives back what stands behind it."""
         body = cast("RequestBody", self._body)
         try:
@@ -211,16 +206,18 @@ class ServerConnection(asyncio.Protocol):
             return b""
         if body.is_whole:
             self._decoder = self._body = None
-            self._linger_since = None
+            self._lingering.since = None
         elif body.unread > UNREAD:
             self._pause_reading()
         return data[taken:]
 
     def _wait_with(self, data: bytes) -> None:
-        """The answer to the request before is still due."""
+        """Until the request before is answered, the client has read its answers, and others have had their turn."""
         self._unread = data
         if len(data) > UNREAD:
             self._pause_reading()
+        if not self._task.is_running:
+            self._loop.call_soon(self._go_on)
 
     def _pause_reading(self) -> None:
         if not self._is_reading_paused:
@@ -228,7 +225,7 @@ class ServerConnection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def read_on(self) -> None:
-        """The body's reader has taken what waited for it."""
+        """Go on reading: what was kept back has been taken."""
         if self._is_reading_paused and not self._transport.is_closing():
             self._is_reading_paused = False
             self._transport.resume_reading()
@@ -259,10 +256,14 @@ class ServerConnection(asyncio.Protocol):
             self._switch(cast("Switching", response))
             return
         is_http10 = request.version == (1, 0)
-        self._keep_alive = self._may_go_on(request, response, is_http10)
+        is_bodiless = request.method == "HEAD" or response.status in BODILESS
+        self._keep_alive = self._may_go_on(request, response, is_undelimited=is_http10 and not is_bodiless)
         is_whole = False
         try:
-            await self._writer.send(response, request.method, is_http10=is_http10, closes=not self._keep_alive)
+            self._writer.send(response, is_bodiless=is_bodiless, is_http10=is_http10, closes=not self._keep_alive)
+            if response.stream is not None and not is_bodiless:
+                is_chunked = response.length is None and not is_http10
+                await self._writer.send_stream(response.stream, is_chunked=is_chunked)
             is_whole = True
         except Truncated:
             self._break_off(is_delimited=not is_http10 or response.length is not None)
@@ -282,42 +283,49 @@ class ServerConnection(asyncio.Protocol):
         is_blocked = self._writer.paused_since is not None
         hand_over(self._server, response, self._transport, early, is_blocked=is_blocked)
 
-    def _may_go_on(self, request: Request, response: Response, is_http10: bool) -> bool:
+    def _may_go_on(self, request: Request, response: Response, *, is_undelimited: bool) -> bool:
         """Whether another request may follow on this connection (RFC 9112 §9.3)."""
         limit = self._server.limits.requests_per_connection
         if not self._keep_alive or response.closes or request.defect is not None or self._server.is_draining:
             return False
         if limit and self._served >= limit:
             return False
-        if is_http10 and response.length is None and not (request.method == "HEAD" or response.status in BODILESS):
+        if is_undelimited and response.length is None:
             return False
         body = self._body
         if body is None:
             return True
         # A client that was never asked for its body may send it or not: what follows can't be told apart. And a large
         # one is not worth reading when nobody wants it.
-        return body.is_whole or not (body.is_withheld or (body.length or 0) > _LINGER_BYTES)
+        return body.is_whole or not (body.is_withheld or (body.length or 0) > lingering.SIZE)
 
     def _write_interim(self, status: int, fields: Sequence[Field]) -> None:
         self._transport.write(interim_head(status, fields))
 
     def _answered(self, error: BaseException | None) -> None:
         """The exchange has ended: go on with what was sent meanwhile, or close."""
-        if error is not None and not isinstance(error, asyncio.CancelledError):
-            # The handler answers its own faults, so this one is ours. Nothing is known of what went out already.
-            logger.error("a connection failed", exc_info=error)
+        if error is not None:
+            if not isinstance(error, asyncio.CancelledError):
+                # The handler answers its own faults, so this one is ours.
+                logger.error("a connection failed", exc_info=error)
+            # Nothing is known of what went out already, and the next answer must not be taken for this one.
             self.abort()
-        if self._transport.is_closing():
-            return
         if not self._keep_alive:
             self.close()
             return
         self._idle_since = self._loop.time()
         if self._body is not None and not self._body.is_whole:
             self._body.discard()
-            self._linger_since = self._idle_since
-        if self._is_reading_paused:
-            self.read_on()
+            self._lingering.since = self._idle_since
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Read on, first what has been kept back."""
+        if self._task.is_running or self._is_ending or self._writer.paused_since is not None:
+            return
+        if self._transport.is_closing():
+            return
+        self.read_on()
         if self._unread and not self._is_reading:
             data, self._unread = self._unread, b""
             self._read(data)
@@ -326,8 +334,8 @@ class ServerConnection(asyncio.Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is being answered."""
-        return not self._task.is_running
+        """Whether no request is being read or answered."""
+        return not (self._task.is_running or self._parser.is_under_way)
 
     def close(self) -> None:
         """Close after what has been written is sent. Who is still sending is read for a while, and not listened to."""
@@ -335,7 +343,7 @@ class ServerConnection(asyncio.Protocol):
             return
         is_sending = self._is_ending or (self._body is not None and not self._body.is_whole)
         self._is_ending = True
-        self._linger_since = self._loop.time()
+        self._lingering.since = self._loop.time()
         if is_sending and self._transport.can_write_eof():
             self.read_on()
             self._transport.write_eof()
@@ -346,11 +354,6 @@ class ServerConnection(asyncio.Protocol):
         """Cut the connection off, whatever is still to be sent."""
         self._is_ending = True
         self._transport.abort()
-
-    def _drop(self, size: int) -> None:
-        self._lingered += size
-        if self._lingered > _LINGER_BYTES:
-            self.abort()
 
     def _break_off(self, *, is_delimited: bool) -> None:
         """End a response that was not sent whole, so that nobody can take it for whole (RFC 9112 §8)."""
@@ -364,14 +367,17 @@ class ServerConnection(asyncio.Protocol):
     def end_if_late(self, now: float) -> None:
         """Called by the server's sweep: end what takes longer than its limit. Times are those of the event loop."""
         limits = self._server.limits
-        if self._writer.paused_since is not None and now - self._writer.paused_since > limits.request_body:
+        if self._is_reading_paused and has_hung_up(self._transport):
+            self.abort()
+        elif self._writer.paused_since is not None and now - self._writer.paused_since > limits.request_body:
             # Who stops reading would hold an upstream connection for ever.
             self.abort()
-        elif self._linger_since is not None:
-            if now - self._linger_since > _LINGER and self._transport.get_write_buffer_size() == 0:
+        elif self._lingering.since is not None:
+            is_sent = self._transport.get_write_buffer_size() == 0
+            if self._lingering.is_too_long(now, is_sent=is_sent, patience=limits.request_body):
                 self.abort()
         elif self._body is not None and self._body.is_waited_for:
-            self._end_silent_body(self._body, now)
+            self._body.fail_if_silent(now, limits.request_body)
         elif self._task.is_running:
             pass  # its limits are those of whoever works for it
         elif self._head_since is None:
@@ -380,15 +386,8 @@ class ServerConnection(asyncio.Protocol):
         elif now - self._head_since > limits.request_head:
             self._end_late_head(limits.request_head)
 
-    def _end_silent_body(self, body: RequestBody, now: float) -> None:
-        limit = self._server.limits.request_body
-        if body.waits_since is None:
-            body.waits_since = now
-        elif now - body.waits_since > limit:
-            body.fail(GatewayError(errors.REQUEST_TIMEOUT, f"no byte of the body for {limit:g} s"))
-
     def _end_late_head(self, limit: float) -> None:
-        if self._parser.has_begun:
+        if self._parser.is_under_way:
             self._refuse(GatewayError(errors.REQUEST_TIMEOUT, f"no whole head in {limit:g} s"))
         else:
             self.close()

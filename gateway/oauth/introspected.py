@@ -30,7 +30,7 @@ def token(claims: Mapping[str, Any], rules: TokenRules, now: float) -> Token:
     expires_at = math.inf if claims.get("exp") is None else jwt.check_times(claims, rules, now)
     if expires_at == math.inf:
         _check_without_exp(claims, rules, now)
-    if claims.get("aud") is not None:
+    if jwt.audience_claim(claims, rules) is not None:
         jwt.check_audience(claims, rules)
     jwt.check_required(claims, rules.answer_claims)
     _check_type(claims, rules)

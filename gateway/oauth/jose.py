@@ -49,13 +49,7 @@ def strict_json(data: bytes) -> dict[str, Any]:
     """
     try:
         text = data.decode("utf-8")
-        value = json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            parse_int=_bounded,
-        )
+        value = _DECODER.decode(text)
         if "\\u" in text:
             # An escape may make a lone surrogate, which fails only when somebody encodes it.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
@@ -90,3 +84,9 @@ def _bounded(text: str) -> int:
     if len(text) > _MAX_DIGITS:
         raise OutOfRange("JSON with a number of too many digits")
     return int(text)
+
+
+# Made once: `json.loads` would make one for each text, which takes as long as reading a short one.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_bounded
+)

@@ -23,7 +23,8 @@ _REFUSED_HEADERS = ("crit", "b64", "zip")
 class TokenRules:
     """What the tokens of one issuer must look like. `audience` None accepts any; times are in seconds.
 
-    `required_claims` are those of a JWT, `answer_claims` those of an introspection answer.
+    `required_claims` are those of a JWT, `answer_claims` those of an introspection answer. Of `audience_claims` and
+    `scope_claims` the first one that is present counts.
     """
 
     name: str
@@ -36,6 +37,7 @@ class TokenRules:
     required_claims: tuple[str, ...] = ("sub",)
     answer_claims: tuple[str, ...] = ()
     scope_claims: tuple[str, ...] = ("scope", "scp")
+    audience_claims: tuple[str, ...] = ("aud",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +115,7 @@ def verify(token: UnverifiedToken, rules: TokenRules, keys: KeySet, now: float) 
     if token.issuer != rules.issuer:
         raise GatewayError(errors.ISSUER_UNKNOWN, "iss is another issuer's")
     expires_at = check_times(token.claims, rules, now)
-    _check_audience_is_there(token.claims)
+    _check_audience_is_there(token.claims, rules)
     check_audience(token.claims, rules)
     check_required(token.claims, rules.required_claims)
     _check_type(token, rules)
@@ -124,7 +126,9 @@ def as_token(claims: Mapping[str, Any], rules: TokenRules, expires_at: float, ke
     """What has been verified, as the rest of the gateway sees it."""
     client_id = _text(claims.get("client_id")) or _text(claims.get("azp"))
     scopes = _scopes(claims, rules)
-    return Token(rules.name, claims, scopes, expires_at, key_id, _text(claims.get("sub")), client_id)
+    subject = _text(claims.get("sub"))
+    audience = frozenset(member for member in _audience(claims, rules) if isinstance(member, str))
+    return Token(rules.name, claims, scopes, expires_at, key_id, subject, client_id, audience)
 
 
 def _text(value: object) -> str | None:
@@ -178,22 +182,32 @@ def numeric_date(claims: Mapping[str, Any], name: str) -> float | None:
     return float(value)
 
 
-def _check_audience_is_there(claims: Mapping[str, Any]) -> None:
-    """`aud` has to be there even where any will do."""
-    if claims.get("aud") is None or claims["aud"] in ("", []):
-        raise GatewayError(errors.CLAIM_INVALID, "aud is missing")
+def audience_claim(claims: Mapping[str, Any], rules: TokenRules) -> Any:
+    """The claim that says for whom the token is: the first of the issuer's that is present; None without one."""
+    return next((found for name in rules.audience_claims if (found := find_claim(claims, name)) is not None), None)
+
+
+def _audience(claims: Mapping[str, Any], rules: TokenRules) -> list[Any]:
+    audience = audience_claim(claims, rules)
+    return audience if isinstance(audience, list) else [audience]
+
+
+def _check_audience_is_there(claims: Mapping[str, Any], rules: TokenRules) -> None:
+    """There has to be an audience even where any will do."""
+    if audience_claim(claims, rules) in (None, "", []):
+        raise GatewayError(errors.CLAIM_INVALID, f"{' or '.join(rules.audience_claims)} is missing")
 
 
 def check_audience(claims: Mapping[str, Any], rules: TokenRules) -> None:
     """RFC 7519 §4.1.3: one of ours, code point by code point. Raises `GatewayError`."""
-    audience = claims.get("aud")
-    members = audience if isinstance(audience, list) else [audience]
+    members = _audience(claims, rules)
+    name = " or ".join(rules.audience_claims)
     if not any(isinstance(member, str) for member in members):
-        raise GatewayError(errors.CLAIM_INVALID, "aud is neither a text nor a list of texts")
+        raise GatewayError(errors.CLAIM_INVALID, f"{name} is neither a text nor a list of texts")
     if rules.audience is None:
         return
     if not any(isinstance(member, str) and member in rules.audience for member in members):
-        raise GatewayError(errors.AUDIENCE_MISMATCH, f"aud names none of {' '.join(sorted(rules.audience))}")
+        raise GatewayError(errors.AUDIENCE_MISMATCH, f"{name} names none of {' '.join(sorted(rules.audience))}")
 
 
 def check_required(claims: Mapping[str, Any], names: Iterable[str]) -> None:

@@ -45,7 +45,7 @@ def verify(value: bytes, rules: TokenRules, audience: frozenset[str] | None, key
     """
     token = jwt.parse(value)
     # The configured lifetime is meant for access tokens: a logout that is refused leaves a session open.
-    rules = replace(rules, audience=audience, max_lifetime=MAX_LIFETIME)
+    rules = replace(rules, audience=audience, audience_claims=("aud",), max_lifetime=MAX_LIFETIME)
     jwt.check_signature(token, rules, keys)
     if token.issuer != rules.issuer:
         raise GatewayError(errors.ISSUER_UNKNOWN, "iss is another issuer's")

@@ -60,6 +60,7 @@ def _for_answers(rules: TokenRules, client_id: str) -> TokenRules:
     return replace(
         rules,
         audience=frozenset({client_id}),
+        audience_claims=("aud",),
         algorithms=rules.algorithms.difference(SYMMETRIC),
         max_lifetime=0.0,
     )

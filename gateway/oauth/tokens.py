@@ -34,6 +34,8 @@ class Token:
     """`sub` (RFC 7519 §4.1.2)."""
     client_id: str | None = None
     """`client_id` (RFC 9068 §2.2), or `azp` where the issuer has only that."""
+    audience: frozenset[str] = frozenset()
+    """Whom it is for: `aud` (RFC 7519 §4.1.3), or the claim that this issuer has instead."""
 
 
 def find_claim(claims: Mapping[str, Any], name: str) -> Any:

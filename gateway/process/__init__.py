@@ -1,1 +1,1 @@
-"""Running the gateway: the worker that listens, and the program's own log."""
+"""Running the gateway: one process or a supervisor with its workers, and the program's own log."""

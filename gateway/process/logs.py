@@ -118,10 +118,13 @@ def _word(value: object) -> str:
     return _as_json(value)
 
 
-def configure(level: str, format: Format, stream: TextIO | None = None) -> None:
-    """Send the program's log, libraries' included, to `stream` (standard error if None). `level` as in `logging`."""
+def configure(level: str, format: Format, stream: TextIO | None = None, *, worker: int | None = None) -> None:
+    """Send the program's log, libraries' included, to `stream` (standard error if None). `level` as in `logging`.
+
+    `worker` says in each line which of several it is from.
+    """
     handler = logging.StreamHandler(sys.stderr if stream is None else stream)
-    handler.setFormatter(_ProgramFormatter(_as_json if format == "json" else _as_text))
+    handler.setFormatter(_ProgramFormatter(_as_json if format == "json" else _as_text, worker))
     handler.addFilter(_without_quotations)
     root = logging.getLogger()
     for old in list(root.handlers):
@@ -135,9 +138,10 @@ def configure(level: str, format: Format, stream: TextIO | None = None) -> None:
 class _ProgramFormatter(logging.Formatter):
     """One line for one event; a traceback is one escaped string in it, without what the exceptions say."""
 
-    def __init__(self, line: Callable[[dict[str, object]], str]) -> None:
+    def __init__(self, line: Callable[[dict[str, object]], str], worker: int | None) -> None:
         super().__init__()
         self._line = line
+        self._place = {} if worker is None else {"worker": worker}
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, object] = {
@@ -145,6 +149,7 @@ class _ProgramFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "event": _message(record),
             "logger": record.name,
+            **self._place,
         }
         if record.exc_info is not None and record.exc_info[1] is not None:
             entry["exc"] = _trace(record.exc_info[1])

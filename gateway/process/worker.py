@@ -1,196 +1,231 @@
-"""One process that serves: builds the gateway, listens, and drains when it is told to stop."""
+"""A worker: one process of several that serve together. It takes its orders from the supervisor by the control channel.
+
+Started as `python -m gateway.process.worker`, with an `Assignment` on standard input. It ends when it is told to, when
+it is sent SIGTERM itself, and when the supervisor is gone.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
 import logging
 import os
+import select
 import signal
+import socket
 import sys
-from collections.abc import Iterator, Mapping
-from functools import partial
-from pathlib import Path
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
 
-from aiohttp import web
-
-from gateway import __version__, build
-from gateway.admin.api import Api
-from gateway.admin.listener import Health, make_admin_app
-from gateway.admin.metrics import Metrics
-from gateway.config import Config
-from gateway.http.server import HttpServer
-from gateway.process import logs, traces
+from gateway import build
+from gateway.access.revocation import Revocation
+from gateway.admin.operations import GatewayOperations
+from gateway.cache.redis import StoreUnavailable
+from gateway.config import ConfigError
+from gateway.process import assignment as assignments
+from gateway.process import listening, logs
+from gateway.process.assignment import Assignment
+from gateway.process.control import Channel, Unanswered
+from gateway.process.loop import event_loop
+from gateway.process.service import Service
+from gateway.process.signals import Signals
 
 logger = logging.getLogger(__name__)
 
-_BACKLOG = 1024
+BAD_CONFIGURATION = 2
+"""Exit status of a worker that can't be built from its configuration: another one could not be either."""
+
+_REPORT_EVERY = 1.0
+_LOOK_EVERY = 0.05
+"""Seconds between looks at what the report would say until it is ready: others do its work meanwhile."""
+_FIGURES_EVERY = 1.0
+_FIGURES_SHARE = 0.01
+"""What telling figures may take of this process's time: with very many routes they are told less often."""
+_LEDGER_TIMEOUT = 1.0
+_AFTER_DRAIN = 5.0
+_AFTER_SUPERVISOR = 0.5
+"""Seconds by which the supervisor goes first where everybody was sent the signal, as service managers do."""
 
 
 class Worker:
-    """A gateway that listens. Raises `ConfigError` when made with a configuration that can't be built.
+    """One worker, from its assignment to its end."""
 
-    `addresses` are those of the traffic port, as clients write them (`127.0.0.1:8080`, `unix:/run/gateway.sock`);
-    with port 0 in the configuration they say which port it became.
-    """
+    def __init__(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+        self._places = assignment.open_places()
+        self._wanted: frozenset[int] = frozenset()
+        self._changed = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._is_hearing = False
 
-    def __init__(self, config: Config, environ: Mapping[str, str] | None = None) -> None:
-        self._config = config
-        self.gateway = build.build(config)
-        self.addresses: list[str] = []
-        self.admin_address = ""
-        self._server = HttpServer(self.gateway.handle, build.server_limits(config))
-        self._listeners: list[asyncio.Server] = []
-        self._admin: web.AppRunner | None = None
-        self._health = self._make_health()
-        self._metrics = Metrics()
-        self._tracing = traces.tracing(os.environ if environ is None else environ)
-        self._observe()
-
-    def _make_health(self) -> Health:
-        issuers, feed, redis = self.gateway.issuers, self.gateway.feed, self._config.redis
-        return Health(
-            lambda: {name: issuer.keys.fetched_at for name, issuer in issuers.items()},
-            (lambda: feed.is_connected) if feed is not None else None,
-            needs_redis=redis is not None and redis.required,
+    async def run(self) -> None:
+        """Serve until the end. Raises `ConfigError` when it can't be built."""
+        self._end_when_abandoned(self._assignment.config.timeouts.drain + _AFTER_DRAIN)
+        signals = Signals()
+        # The supervisor decides what these mean.
+        signals.on(signal.SIGHUP, lambda: None)
+        signals.on(signal.SIGUSR2, lambda: None)
+        self._channel = await Channel.open(socket.socket(fileno=self._assignment.control), self._handlers())
+        # Without an `await` from here on: the first message must find everything in place.
+        self._service = Service(
+            self._assignment.config, build.Crew(self._assignment.workers, _CrewLedger(self._channel))
         )
+        self._operations = GatewayOperations(self._service.gateway)
+        self._deny_list = self._service.gateway.revoker.deny_list
+        self._take(self._assignment.revocations)
+        self._deny_list.on_news.append(self._tell_revocation)
+        await self._service.start()
+        reporting = asyncio.create_task(self._report())
+        await self._serve(signals)
+        await self._drain()
+        reporting.cancel()
+        self._channel.tell("figures", self._service.metrics.figures().as_json())
+        await self._service.close()
+        self._channel.close()
 
-    def _observe(self) -> None:
-        gateway = self.gateway
-        self._metrics.watch(
-            requests_in_flight=lambda: gateway.in_flight,
-            connections=lambda: self._server.open_connections,
-            key_sources=[issuer.keys for issuer in gateway.issuers.values()],
-            caches={"token": [gateway.verifier], "introspection": gateway.introspections},
-            revocations=lambda: len(gateway.revoker.deny_list),
-            redis=gateway.store,
+    async def _serve(self, signals: Signals) -> None:
+        works = (
+            self._ending.wait(),
+            self._accept(),
+            self._push_figures(),
+            self._obey(signals),
+            self._stay_supervised(),
         )
-        for introspection in gateway.introspections:
-            introspection.on_called.append(partial(self._metrics.observe_introspection, introspection.name))
-        gateway.on_closed.append(self._metrics.observe)
-        log = self._config.log
-        if log.access:
-            gateway.on_closed.append(logs.AccessLog(sys.stdout, format=log.format, tokens=log.tokens))
-        if self._tracing is not None:
-            gateway.on_closed.append(self._tracing)
+        tasks = [asyncio.create_task(work) for work in works]
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        for task in done:
+            task.result()  # a defect ends the process; the supervisor starts another
 
-    async def start(self) -> None:
-        """Listen: first for operators, so that probes get an answer, then for clients. Raises OSError."""
-        await self._start_admin()
-        await self.gateway.start()
-        for address in self._config.listen:
-            await self._listen(address)
-        self._health.started = True
-        logger.info("oauth-gateway %s listens on %s", __version__, ", ".join(self.addresses))
+    async def _drain(self) -> None:
+        mine = self._sockets(self._wanted | {self._assignment.slot})
+        for each in (each for place in self._places for each in place.sockets if each not in mine):
+            each.close()
+        await self._service.drain(mine)
 
-    async def stop(self) -> None:
-        """Drain: not ready, accept for `drain_delay` more, finish what runs within `drain`, close (RFC 9112 §9.6)."""
-        timeouts = self._config.timeouts
-        self._health.draining = True
-        if timeouts.drain_delay:
-            await asyncio.sleep(timeouts.drain_delay)
-        for listener in self._listeners:
-            listener.close()
-        self._server.drain()
-        await self._server.wait_closed(timeouts.drain)
-        await self.gateway.close()
-        if self._admin is not None:
-            await self._admin.cleanup()
-        if self._tracing is not None:
-            self._tracing.shutdown()
-        for address in self.addresses:
-            _remove_socket(address)
+    def _sockets(self, slots: frozenset[int]) -> list[socket.socket]:
+        return list({place.of(slot): None for place in self._places for slot in sorted(slots)})
 
-    async def _start_admin(self) -> None:
-        token = self._config.admin.token.get_secret_value()
-        api = Api(self.gateway, token) if token else None
-        self._admin = web.AppRunner(make_admin_app(self._health, self._metrics.render, api), access_log=None)
-        await self._admin.setup()
-        address = self._config.admin.listen
-        if address.startswith("unix:"):
-            await web.UnixSite(self._admin, address.removeprefix("unix:")).start()
-            self.admin_address = address
-            return
-        host, port = _split(address)
-        site = web.TCPSite(self._admin, host, port)
-        with _names(address):
-            await site.start()
-        self.admin_address = _shown(self._admin.addresses[0])
+    def _end_when_abandoned(self, seconds: float) -> None:
+        """End so long after the supervisor, whatever the event loop hangs in: the full pipe of a log, for one."""
+        hung_up = select.poll()
+        hung_up.register(os.dup(self._assignment.control), 0)
 
-    async def _listen(self, address: str) -> None:
-        loop = asyncio.get_running_loop()
-        with _names(address):
-            if address.startswith("unix:"):
-                path = address.removeprefix("unix:")
-                self._listeners.append(await loop.create_unix_server(self._server, path, backlog=_BACKLOG))
-                self.addresses.append(address)
-                return
-            host, port = _split(address)
-            listener = await loop.create_server(self._server, host, port, backlog=_BACKLOG)
-        self._listeners.append(listener)
-        self.addresses += [_shown(endpoint.getsockname()) for endpoint in listener.sockets]
+        def wait() -> None:
+            hung_up.poll()
+            time.sleep(seconds)
+            os._exit(1)
+
+        threading.Thread(target=wait, daemon=True).start()
+
+    # --- what the supervisor asks for --------------------------------------------------------------------------
+
+    def _handlers(self) -> dict[str, Callable[[Any], Any]]:
+        return {
+            "accept": self._told_to_accept,
+            "take": lambda entries: self._take(map(Revocation.from_json, entries)),
+            "figures": lambda _: self._service.metrics.figures().as_json(),
+            "operate": self._operate,
+            "drain": lambda _: self._ending.set(),
+        }
+
+    def _told_to_accept(self, slots: list[int]) -> None:
+        self._wanted = frozenset(slots)
+        self._changed.set()
+
+    async def _operate(self, asked: dict[str, Any]) -> dict[str, Any]:
+        outcome = await self._operations(asked["operation"], asked["members"])
+        return {"status": outcome.status, "members": outcome.members}
+
+    def _take(self, entries: Any) -> None:
+        self._is_hearing = True
+        try:
+            for entry in entries:
+                self._deny_list.take(entry)
+        finally:
+            self._is_hearing = False
+
+    # --- what the supervisor is told ---------------------------------------------------------------------------
+
+    def _tell_revocation(self, entry: Revocation) -> None:
+        if not self._is_hearing:
+            self._channel.tell("revoked", entry.as_json())
+
+    async def _report(self) -> None:
+        told, told_at = None, 0.0
+        while True:
+            report = self._service.health.report()
+            if report != told or time.monotonic() - told_at >= _REPORT_EVERY:
+                told, told_at = report, time.monotonic()
+                self._channel.tell("report", report)
+            await asyncio.sleep(_REPORT_EVERY if report["ready"] else _LOOK_EVERY)
+
+    async def _push_figures(self) -> None:
+        """Tell the figures now and then, so that little is lost when this process is killed."""
+        pause = _FIGURES_EVERY
+        while True:
+            await asyncio.sleep(pause)
+            started = time.perf_counter()
+            self._channel.tell("figures", self._service.metrics.figures().as_json())
+            pause = max(_FIGURES_EVERY, (time.perf_counter() - started) / _FIGURES_SHARE)
+
+    # --- what this process does by itself ----------------------------------------------------------------------
+
+    async def _accept(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._service.accept_on(self._sockets(self._wanted))
+
+    async def _obey(self, signals: Signals) -> None:
+        """SIGTERM to a worker replaces that one: the supervisor starts another, while this one finishes."""
+        await signals.told_to_stop()
+        self._channel.tell("leaving")
+        self._service.health.draining = True
+        await asyncio.sleep(self._assignment.config.timeouts.drain_delay + _AFTER_SUPERVISOR)
+
+    async def _stay_supervised(self) -> None:
+        await self._channel.wait_closed()
+        logger.warning("the supervisor is gone: taking no more connections, finishing what runs")
+        await listening.turn_away(self._places)
 
 
-def run(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. A second signal ends it at once."""
-    logs.configure(config.log.level, config.log.format)
+class _CrewLedger:
+    """What may count only once, as the supervisor keeps it for all workers."""
 
-    with asyncio.Runner(loop_factory=_event_loop()) as runner:
-        runner.run(_serve(config))
+    is_required = False
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    async def put_once(self, name: str, seconds: float) -> bool:
+        try:
+            return bool(await self._channel.ask("once", {"name": name, "seconds": seconds}, timeout=_LEDGER_TIMEOUT))
+        except Unanswered:
+            raise StoreUnavailable("unreachable") from None
 
 
-async def _serve(config: Config) -> None:
-    worker = Worker(config)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _told_to_stop, stop)
-    # By default SIGHUP ends a process, also one whose terminal merely went away.
-    loop.add_signal_handler(signal.SIGHUP, logger.warning, "SIGHUP: reload is not supported yet; restart instead")
+def main() -> None:
+    """Be a worker. Exit status 2: the configuration can't be built."""
+    assignment = assignments.read(sys.stdin.buffer)
+    log = assignment.config.log
+    logs.configure(log.level, log.format, worker=assignment.slot)
     try:
-        await worker.start()
-        await stop.wait()
-    finally:
-        await worker.stop()
+        with asyncio.Runner(loop_factory=event_loop()) as runner:
+            runner.run(_run(assignment))
+    except ConfigError as error:
+        logger.error("the configuration can't be built: %s", "; ".join(map(str, error.problems)))
+        sys.exit(BAD_CONFIGURATION)
+    except Exception:
+        logger.exception("the worker failed")
+        sys.exit(1)
 
 
-def _told_to_stop(stop: asyncio.Event) -> None:
-    if stop.is_set():
-        logger.warning("told to stop again: ending at once")
-        os._exit(1)
-    stop.set()
+async def _run(assignment: Assignment) -> None:
+    await Worker(assignment).run()
 
 
-def _event_loop() -> type[asyncio.AbstractEventLoop] | None:
-    """uvloop where there is one: about half the CPU time of asyncio's own loop on this work."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.Loop
-
-
-@contextlib.contextmanager
-def _names(address: str) -> Iterator[None]:
-    """Says which address could not be had, and what to do."""
-    try:
-        yield
-    except OSError as problem:
-        hint = "; another program listens there" if problem.errno == errno.EADDRINUSE else ""
-        raise OSError(problem.errno, f"{address}: {os.strerror(problem.errno or 0)}{hint}") from None
-
-
-def _split(address: str) -> tuple[str | None, int]:
-    host, _, port = address.rpartition(":")
-    return host.strip("[]") or None, int(port)
-
-
-def _shown(endpoint: tuple[object, ...]) -> str:
-    host, port = str(endpoint[0]), endpoint[1]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _remove_socket(address: str) -> None:
-    if address.startswith("unix:"):
-        Path(address.removeprefix("unix:")).unlink(missing_ok=True)
+if __name__ == "__main__":
+    main()

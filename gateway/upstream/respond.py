@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.access.rules import Permit
+from gateway.http.cors import Cors
 from gateway.http.message import Field, Response
 from gateway.oauth.resource_metadata import ProtectedResource
 from gateway.record import RequestRecord
@@ -22,6 +23,17 @@ class Respond:
     async def __call__(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> Response:
         """Answer without asking anyone."""
         return Response(self.status, self.fields, self.body)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Preflight:
+    """Answers a browser's question about a route that allows other origins."""
+
+    cors: Cors
+
+    async def __call__(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> Response:
+        """What the route allows."""
+        return self.cors.preflight(inbound.request.fields)
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,3 +173,14 @@ async def test_a_revocation_can_be_withdrawn_once() -> None:
     assert not is_revoked(deny_list, token())
     assert not await revoker.withdraw(made.id)
     assert not await revoker.withdraw("unknown")
+
+
+def test_who_wants_to_know_hears_of_each_entry_once_wherever_it_came_from() -> None:
+    clock = Clock()
+    deny_list = DenyList(clock=clock)
+    heard: list[Revocation] = []
+    deny_list.on_news.append(heard.append)
+    withdrawn = entry(is_withdrawn=True)
+    for one in (entry(), entry(), withdrawn, entry(), withdrawn, entry(id="r2", expires_at=NOW)):
+        deny_list.take(one)
+    assert heard == [entry(), withdrawn]

@@ -143,15 +143,35 @@ async def test_a_gap_in_the_numbers_is_made_up_for(node: RedisNode) -> None:
         await until(lambda: first.holds(last))
 
 
-async def test_a_redis_that_is_full_still_passes_an_entry_on(tmp_path: Path) -> None:
-    with redis_node(tmp_path, "--maxmemory", "1", "--maxmemory-policy", "noeviction") as node:
-        async with replica(node.url) as first, replica(node.url) as second:
-            assert second.feed.is_connected
-            entry = await first.revoker.revoke("corp", "sub", "u1")
-            assert not first.revoker.is_delivered(entry)
-            await until(lambda: second.holds(entry))
-            node.ask("CONFIG", "SET", "maxmemory", "0")
-            await until(lambda: first.revoker.is_delivered(entry))
+FULL = ("maxmemory", "1"), ("maxmemory", "0")
+UNSAVED = ("min-replicas-to-write", "1"), ("min-replicas-to-write", "0")
+
+
+@pytest.mark.parametrize(("refusing", "taking"), [FULL, UNSAVED], ids=["full", "takes no writes"])
+async def test_a_redis_that_takes_nothing_still_passes_entries_on(
+    node: RedisNode, refusing: tuple[str, str], taking: tuple[str, str]
+) -> None:
+    node.ask("CONFIG", "SET", *refusing)
+    async with replica(node.url) as first, replica(node.url) as second:
+        assert second.feed.is_connected
+        entries = [await first.revoker.revoke("corp", "sub", f"u{number}") for number in range(3)]
+        await until(lambda: all(map(second.holds, entries)))
+        async with replica(node.url) as third:
+            # Whoever comes later hears of them too.
+            await until(lambda: all(map(third.holds, entries)))
+        assert not any(map(first.revoker.is_delivered, entries))
+        node.ask("CONFIG", "SET", *taking)
+        await until(lambda: all(map(first.revoker.is_delivered, entries)))
+
+
+async def test_what_nobody_could_be_told_is_told_to_the_operator_in_the_end(
+    node: RedisNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with replica(node.url) as first:
+        node.kill()
+        await first.revoker.revoke("corp", "sub", "u1")
+        await first.revoker.revoke("corp", "sub", "u2")
+    assert "revocations that Redis never took end with this process: 2" in caplog.text
 
 
 async def test_entries_that_have_ended_are_swept_out_of_redis(node: RedisNode) -> None:

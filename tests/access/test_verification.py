@@ -180,6 +180,37 @@ async def test_a_forged_token_that_names_a_known_key_causes_no_fetch() -> None:
     assert keys.refreshes == 0
 
 
+async def test_a_refused_token_is_refused_again_without_a_look_until_the_keys_change() -> None:
+    keys = Keys(GOOD)
+    one = verifier(keys)
+    good = mint()
+    forged = f"{good[:-6]}AAAAAA"
+    assert [await reason(one, forged) for _ in range(3)] == ["signature_invalid"] * 3
+    assert one.misses == 1
+    await verify(one, good)
+    keys.keys = from_jwks(json.loads(public_jwks()))
+    assert await reason(one, forged) == "signature_invalid"
+    assert one.misses == 3
+
+
+async def test_a_token_signed_with_a_key_to_come_is_not_remembered_as_refused() -> None:
+    keys = Keys(OTHER)
+    one = verifier(keys)
+    token = mint()
+    assert await reason(one, token) == "key_unknown"
+    keys.fresh = GOOD
+    await verify(one, token)
+
+
+async def test_a_token_that_has_no_place_yet_is_not_remembered_as_refused() -> None:
+    now = [1_700_000_000.0]
+    one = verifier(Keys(GOOD), now=now)
+    early = mint(iat=int(now[0]) + 100, exp=int(now[0]) + 1000)
+    assert await reason(one, early) == "token_not_yet_valid"
+    now[0] += 100
+    await verify(one, early)
+
+
 async def test_keys_without_names_are_fetched_again_when_none_of_them_fits() -> None:
     keys = Keys(from_jwks({"keys": [public_jwk("other rsa")]}), fresh=from_jwks({"keys": [public_jwk("rsa")]}))
     await verify(verifier(keys), mint())

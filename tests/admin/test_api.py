@@ -14,6 +14,7 @@ from aiohttp import web
 
 from gateway.admin.api import Api
 from gateway.admin.listener import Health, make_admin_app
+from gateway.admin.operations import GatewayOperations
 from tests.dialogue import Answer, request, talk
 from tests.issuer import FakeIssuer
 from tests.world import AUDIENCE, World, bearer, mint, world
@@ -38,11 +39,15 @@ class Admin:
         return (await self.w.ask("GET", "/orders/1", bearer(scope="orders:read", **claims))).status
 
 
+async def no_figures() -> bytes:
+    return b""
+
+
 @contextlib.asynccontextmanager
 async def admin(token: str = TOKEN, **changes: Any) -> AsyncIterator[Admin]:
     async with world(ROUTE, **changes) as w:
-        api = Api(w.gateway, token) if token else None
-        runner = web.AppRunner(make_admin_app(Health(dict), lambda: b"", api), access_log=None)
+        api = Api(GatewayOperations(w.gateway), token) if token else None
+        runner = web.AppRunner(make_admin_app(Health(dict), no_figures, api), access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         try:

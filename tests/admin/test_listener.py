@@ -29,7 +29,11 @@ def health(keys: Keys) -> Health:
 
 @pytest.fixture
 async def admin(aiohttp_client: AiohttpClient, health: Health) -> Admin:
-    return await aiohttp_client(make_admin_app(health, Metrics().render))
+    return await aiohttp_client(make_admin_app(health, no_figures))
+
+
+async def no_figures() -> bytes:
+    return Metrics().render()
 
 
 async def statuses(admin: Admin) -> dict[str, int]:
@@ -81,7 +85,7 @@ async def test_an_issuer_that_never_answered_is_named(
 async def test_a_gateway_without_issuers_is_ready(aiohttp_client: AiohttpClient) -> None:
     health = Health(dict)
     health.started = True
-    admin = await aiohttp_client(make_admin_app(health, Metrics().render))
+    admin = await aiohttp_client(make_admin_app(health, no_figures))
     async with admin.get("/readyz") as response:
         assert response.status == 200
 
@@ -164,7 +168,7 @@ async def test_malformed_bytes_are_refused_and_never_sent_back(
 async def test_a_fault_of_our_own_is_told_to_the_log_alone(
     aiohttp_client: AiohttpClient, health: Health, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken() -> bytes:
+    async def broken() -> bytes:
         raise ValueError("canary")
 
     admin = await aiohttp_client(make_admin_app(health, broken))

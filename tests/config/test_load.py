@@ -129,8 +129,24 @@ def test_a_mistake_is_named_at_its_place_with_the_nearest_right_name(
         ("max_body: 10MB", "must be a size such as 16KiB"),
         ("host: a_b c", "must be a host name"),
         ("authorization: drop", "must be one of strip or keep"),
-        ("rate_limit: {requests: 1, per: 1m}", "routes[0].rate_limit: not supported yet"),
-        ("cors: {origins: ['*']}", "routes[0].cors: not supported yet"),
+        (
+            "rate_limit: {requests: 1, per: 1m, by: subjct}",
+            "routes[0].rate_limit.by: must be one of ip, subject, client_id, issuer, route or claim:<name>;"
+            " did you mean subject?",
+        ),
+        ("rate_limit: {requests: 1, per: 0s}", "routes[0].rate_limit.per: must be longer than nothing"),
+        (
+            "public: true\n    rate_limit: {requests: 1, per: 1m, by: subject}",
+            "routes[0].rate_limit.by: on a public route nobody is known: use ip or route",
+        ),
+        (
+            "cors: {origins: ['*'], credentials: true}",
+            "routes[0].cors.origins[0]: * and credentials exclude each other",
+        ),
+        (
+            "cors: {origins: ['https://app.example.com/']}",
+            "routes[0].cors.origins[0]: must be an origin such as https://app.example.com, without a path; or *",
+        ),
         ("require: {acr: [gold]}", "routes[0].require.acr: not supported yet"),
         ("require: {proof: dpop}", "routes[0].require.proof: not supported yet"),
         (
@@ -148,15 +164,12 @@ def test_each_rule_of_a_route_is_checked(tmp_path: Path, line: str, message: str
     ("block", "message"),
     [
         ("tls: {certificate: x}", "tls: not supported yet"),
-        ("workers: 2", "workers: not supported yet"),
-        ("workers: auto", "workers: not supported yet"),
         ("redis: {}", "redis.url: is missing"),
         ("redis: {url: 'redis://h', secret: short}", "redis.secret: must have 32 bytes at the least"),
         (
             f"redis: {{url: 'redis://h', secret: [{'x' * 32}, short]}}",
             "redis.secret[1]: must have 32 bytes at the least",
         ),
-        ("limits: {failed_authentication: {requests: 3}}", "limits.failed_authentication: not supported yet"),
         ("trusted_proxies: [0.0.0.0/0]", "trusts everyone"),
         ("trusted_proxies: ['::/0']", "trusts everyone"),
         ("trusted_proxies: [10.0.0.1/8]", "must be a network"),
@@ -264,7 +277,7 @@ routes:
         "upstreams.orders",
         "routes[0].upstream",
         "routes[0].public",
-        "routes[1].cors",
+        "routes[1].cors.origins[0]",
         "routes[1].require.issuers[0]",
     ]
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.dialogue import Answer
+from tests.http.origin import until
 from tests.issuer import FakeIssuer
 from tests.world import AUDIENCE, World, mint, public_jwks, world
 
@@ -29,12 +30,20 @@ class Setting:
     issuer: FakeIssuer
 
     async def ask(self, token: str, path: str = "/orders", scheme: str = "Bearer") -> Answer:
-        return await self.w.ask("GET", path, f"Authorization: {scheme} {token}", silence=0.03)
+        # The server closes, so that its answer is whole however slow the machine is.
+        headers = (f"Authorization: {scheme} {token}", "Connection: close")
+        return await self.w.ask("GET", path, *headers, silence=20, patience=20)
 
     async def outcome(self, token: str, path: str = "/orders") -> tuple[int, str | None]:
         """Status and reason."""
         answer = await self.ask(token, path)
         return answer.status, None if answer.status == 200 else json.loads(answer.body)["reason"]
+
+    async def until(self, token: str, outcome: tuple[int, str | None]) -> None:
+        """Wait until a token has this outcome."""
+        async with asyncio.timeout(20):
+            while await self.outcome(token) != outcome:  # noqa: ASYNC110 - the gateway offers no event
+                await asyncio.sleep(0.05)
 
     @property
     def calls(self) -> int:
@@ -48,7 +57,7 @@ def issuer_block(issuer: FakeIssuer, **introspection: Any) -> dict[str, Any]:
         "audience": AUDIENCE,
         "jwks": json.loads(public_jwks()),
         "leeway": "0s",
-        "introspection": {**CLIENT, "timeout": "300ms", **introspection},
+        "introspection": {**CLIENT, "timeout": "10s", **introspection},
     }
 
 
@@ -165,18 +174,19 @@ async def test_max_lifetime_holds_for_answers_too(claims: dict[str, int], status
     ids=str,
 )
 async def test_whatever_is_no_answer_is_the_issuers_trouble_and_heals_by_itself(fault: Any) -> None:
-    async with setting() as s:
+    # One that hangs goes on for 30 s.
+    async with setting(timeout="300ms" if fault == "hang" else "10s") as s:
         s.issuer.active["t"] = {"sub": "u1"}
         s.issuer.introspection_fault = fault
         started = time.monotonic()
         answer = await s.ask("t")
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 9
         assert (answer.status, json.loads(answer.body)["reason"]) == (503, "issuer_unavailable")
         assert answer.header("Retry-After") is not None
         assert answer.header("WWW-Authenticate") is None
         assert s.w.sent_upstream == b""
         s.issuer.introspection_fault = None
-        assert await s.outcome("t") == (200, None)
+        await s.until("t", (200, None))
 
 
 async def test_a_token_that_no_issuer_knows_is_inactive() -> None:
@@ -217,25 +227,26 @@ async def test_answers_are_remembered_and_scopes_are_checked_on_each_request() -
 
 async def test_an_answer_is_never_used_past_the_tokens_expiry() -> None:
     async with setting(cache="60s") as s:
-        s.issuer.active["t"] = {"exp": time.time() + 0.6}
+        expiry = time.time() + 2
+        s.issuer.active["t"] = {"exp": expiry}
         assert await s.outcome("t") == (200, None)
-        await asyncio.sleep(0.7)
         del s.issuer.active["t"]
-        assert await s.outcome("t") == (401, "token_inactive")
+        await s.until("t", (401, "token_inactive"))
+        assert time.time() >= expiry
 
 
 async def test_a_revoked_token_is_refused_once_its_answer_is_too_old() -> None:
-    async with setting(cache="300ms", negative_cache="200ms") as s:
+    async with setting(cache="1s", negative_cache="1s") as s:
         s.issuer.active["t"] = {"sub": "u1"}
+        started = time.monotonic()
         assert await s.outcome("t") == (200, None)
         s.issuer.active.clear()
-        assert await s.outcome("t") == (200, None)
-        await asyncio.sleep(0.35)
-        assert await s.outcome("t") == (401, "token_inactive")
+        await s.until("t", (401, "token_inactive"))
+        assert time.monotonic() - started >= 1
         s.issuer.active["t"] = {"sub": "u1"}
-        assert await s.outcome("t") == (401, "token_inactive")
-        await asyncio.sleep(0.25)
-        assert await s.outcome("t") == (200, None)
+        await s.until("t", (200, None))
+        assert time.monotonic() - started >= 2
+        assert s.calls == 3
 
 
 async def test_with_a_cache_of_no_time_every_request_asks() -> None:
@@ -248,11 +259,11 @@ async def test_with_a_cache_of_no_time_every_request_asks() -> None:
 
 
 async def test_fifty_requests_with_one_new_token_make_one_call_and_whoever_leaves_harms_nobody() -> None:
-    async with setting(timeout="3s") as s:
+    async with setting() as s:
         s.issuer.active["t"] = {"sub": "u1"}
         s.issuer.delay = 0.4
         first = asyncio.create_task(s.ask("t"))
-        await asyncio.sleep(0.1)
+        await until(lambda: s.calls == 1)
         others = [asyncio.create_task(s.ask("t")) for _ in range(49)]
         await asyncio.sleep(0.1)
         first.cancel()
@@ -261,7 +272,7 @@ async def test_fifty_requests_with_one_new_token_make_one_call_and_whoever_leave
 
 
 async def test_no_more_calls_run_at_once_than_allowed() -> None:
-    async with setting(timeout="5s", concurrency=2) as s:
+    async with setting(concurrency=2) as s:
         s.issuer.delay = 0.2
         started = time.monotonic()
         answers = await asyncio.gather(*(s.ask(f"t{number}") for number in range(6)))
@@ -278,16 +289,14 @@ async def test_an_issuer_that_fails_again_and_again_is_given_a_pause_and_then_on
         for number in range(5):
             assert await s.outcome(f"t{number}") == (503, "issuer_unavailable")
         calls = s.calls
-        started = time.monotonic()
-        for number in range(5, 10):
-            answer = await s.ask(f"t{number}")
-            assert (answer.status, answer.header("Retry-After")) == (503, "1")
-        assert time.monotonic() - started < 0.9
-        assert s.calls == calls
+        answers = [await s.ask(f"t{number}") for number in range(5, 35)]
+        assert {answer.status for answer in answers} == {503}
+        # The pause is said as what is left of it; a try in between, on a slow machine, has the usual one.
+        assert "1" in {answer.header("Retry-After") for answer in answers}
+        assert s.calls < calls + 5
         s.issuer.introspection_fault = None
         s.issuer.active["t"] = {"sub": "u1"}
-        await asyncio.sleep(1.1)
-        assert await s.outcome("t") == (200, None)
+        await s.until("t", (200, None))
 
 
 async def test_requests_that_the_issuer_finds_bad_silence_it_for_nobody() -> None:
@@ -301,15 +310,14 @@ async def test_requests_that_the_issuer_finds_bad_silence_it_for_nobody() -> Non
 
 
 async def test_known_tokens_and_jwts_do_not_need_the_introspection_that_hangs() -> None:
-    async with setting() as s:
+    async with setting(timeout="3s") as s:
         s.issuer.active["known"] = {"sub": "u1"}
-        assert await s.outcome("known") == (200, None)
+        await s.until("known", (200, None))
         s.issuer.introspection_fault = "hang"
         hanging = asyncio.create_task(s.outcome("new"))
-        started = time.monotonic()
         assert await s.outcome("known") == (200, None)
         assert await s.outcome(mint(iss=s.issuer.issuer)) == (200, None)
-        assert time.monotonic() - started < 1.0
+        assert not hanging.done()
         assert await hanging == (503, "issuer_unavailable")
 
 

@@ -25,7 +25,7 @@ def redis_block(url: str, *, is_required: bool = False, secret: str = SECRET, ti
 
 
 @contextlib.contextmanager
-def replicas(g: Ground, *blocks: dict[str, Any], cache: str = "60s") -> Iterator[list[Setting]]:
+def replicas(g: Ground, *blocks: dict[str, Any], cache: str = "10m") -> Iterator[list[Setting]]:
     """A gateway for each of these blocks, all of them well."""
     with contextlib.ExitStack() as stack:
         started = [stack.enter_context(g.gateway(redis=block, cache=cache, longest=5)) for block in blocks]
@@ -81,11 +81,15 @@ def test_what_is_revoked_through_one_gateway_is_refused_by_the_other_within_a_se
 
 
 def test_revocations_outlive_the_gateways_and_are_known_before_the_first_request(tmp_path: Path) -> None:
+    # With stored keys, so that it could allow the token at once.
+    keys_block = {"store": str(tmp_path / "keys")}
     with redis_node(tmp_path) as node, ground(tmp_path) as g:
-        with replicas(g, redis_block(node.url)) as (first,):
+        with g.gateway(redis=redis_block(node.url), keys_block=keys_block, longest=5) as first:
+            first.until_well()
             token = revoked_through(first)
-        with g.gateway(redis=redis_block(node.url), longest=5) as second:
-            assert second.until_decided(token) == (401, "token_revoked")
+        with g.gateway(redis=redis_block(node.url), keys_block=keys_block, longest=5) as second:
+            assert second.gateway.reason("/orders", token) == (401, "token_revoked")
+            second.until_well()
 
 
 def test_what_is_revoked_while_redis_is_away_is_delivered_to_all_when_it_is_back(tmp_path: Path) -> None:
@@ -235,7 +239,7 @@ def test_who_can_read_redis_learns_nothing_of_tokens_and_their_owners(redis: Red
         entries = dict(entry_of(redis, first, token) for token in tokens)
         assert len(entries) == len(tokens)
         for name, sealed in entries.items():
-            assert 0 < redis.pttl(name) <= 60_000  # type: ignore[operator]
+            assert 0 < redis.pttl(name) <= 600_000  # type: ignore[operator]
             for secret in (*tokens, "opaque", "example.com", "u1", "active", "claims"):
                 assert secret.encode() not in name + sealed
         asked = g.introspector.asked()
@@ -249,12 +253,12 @@ def test_who_can_write_redis_can_neither_change_nor_exchange_an_answer(redis: Re
         names, sealed = zip(*(entry_of(redis, first, token) for token in tokens), strict=True)
         weak = g.introspector.opaque(aud="another-api")
         place, _ = entry_of(redis, first, weak)
-        length = len(sealed[0])
-        for number, position in enumerate((0, 1, 13, length // 2, length - 1)):
+        # The version, the nonce, what is sealed, and the tag at the end.
+        for number, position in enumerate((0, 1, 13, 40, -1)):
             changed = bytearray(sealed[number])
             changed[position] ^= 1
             redis.set(names[number], bytes(changed))
-        for number, value in ((5, b""), (6, sealed[6][:-1]), (7, sealed[0]), (8, b"\x01" * length)):
+        for number, value in ((5, b""), (6, sealed[6][:-1]), (7, sealed[0]), (8, b"\x01" * 99)):
             redis.set(names[number], value)
         # The answer for a token that is good, in the place of that for one that is not.
         redis.set(place, sealed[9])

@@ -1,4 +1,4 @@
-"""The tests of the client and of relays run on both event loops: transports differ in what they call, and when."""
+"""These tests run on both event loops: their transports differ in what they call, and when."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping
 import pytest
 import uvloop
 
-BOTH_LOOPS = {"test_client.py", "test_connection.py", "test_websocket_relay.py"}
+BOTH_LOOPS = {
+    "test_client.py",
+    "test_connection.py",
+    "test_inline_task.py",
+    "test_response_writer.py",
+    "test_server_connection.py",
+    "test_websocket_relay.py",
+}
 
 
 def pytest_asyncio_loop_factories(

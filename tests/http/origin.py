@@ -175,7 +175,7 @@ async def pool_to(origin: ScriptedOrigin, **changes: Any) -> AsyncIterator[Pool]
     await until(lambda: pool.open == 0)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 2) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
     """Wait for something that will be so in a moment."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event to offer

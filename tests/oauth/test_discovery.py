@@ -38,7 +38,7 @@ def test_metadata_is_looked_for_where_the_standards_put_it(issuer: str, expected
 
 @pytest.mark.parametrize("place", range(3))
 async def test_metadata_is_found_in_each_of_the_three_places(place: int) -> None:
-    async with FakeIssuer("/tenant") as issuer, IssuerClient(timeout=1) as client:
+    async with FakeIssuer("/tenant") as issuer, IssuerClient(timeout=5) as client:
         issuer.metadata_at = {metadata_addresses(issuer.issuer)[place].removeprefix(issuer.origin)}
         assert (await discover(client, issuer.issuer)).jwks_uri == f"{issuer.origin}/jwks"
 
@@ -48,7 +48,7 @@ async def test_metadata_is_found_in_each_of_the_three_places(place: int) -> None
     [{"issuer": "https://other.example"}, {"issuer": None}, {"jwks_uri": 7}, {"introspection_endpoint": [1]}],
 )
 async def test_metadata_of_another_issuer_or_with_odd_addresses_is_a_failure(metadata: dict[str, Any]) -> None:
-    async with FakeIssuer() as issuer, IssuerClient(timeout=1) as client:
+    async with FakeIssuer() as issuer, IssuerClient(timeout=5) as client:
         issuer.metadata = metadata
         with pytest.raises(IssuerFailure):
             await discover(client, issuer.issuer)
@@ -58,12 +58,12 @@ async def test_metadata_over_tls_can_not_lead_to_plain_http_on_this_machine(tmp_
     server, trusting = server_tls(tmp_path)
     async with FakeIssuer() as neighbour, FakeIssuer(tls=server) as issuer:
         issuer.metadata = {"jwks_uri": f"{neighbour.origin}/jwks"}
-        async with keys_of(issuer, client=IssuerClient(timeout=1, tls=lambda: trusting)) as keys:
+        async with keys_of(issuer, client=IssuerClient(timeout=5, tls=lambda: trusting)) as keys:
             await keys.first()
             assert keys.results["address"] == 1
             assert not neighbour.requests
         issuer.metadata = {}
-        async with keys_of(issuer, client=IssuerClient(timeout=1, tls=lambda: trusting)) as keys:
+        async with keys_of(issuer, client=IssuerClient(timeout=5, tls=lambda: trusting)) as keys:
             await keys.first()
             assert keys.current(1_700_000_000.0) is not None
 
@@ -101,7 +101,7 @@ async def test_an_issuer_that_had_keys_can_not_have_lost_them() -> None:
 async def test_the_failure_that_is_told_is_not_that_nothing_was_at_another_place(
     metadata: dict[str, Any], places: list[str], kind: str
 ) -> None:
-    async with FakeIssuer() as issuer, IssuerClient(timeout=1) as client:
+    async with FakeIssuer() as issuer, IssuerClient(timeout=5) as client:
         issuer.metadata, issuer.metadata_at = metadata, set(places)
         with pytest.raises(IssuerFailure) as failure:
             await discover(client, issuer.issuer)
@@ -116,7 +116,7 @@ async def test_a_known_endpoint_is_looked_for_when_it_is_old_and_goes_on_while_t
     metadata: dict[str, Any],
 ) -> None:
     now = [0.0]
-    async with FakeIssuer() as issuer, IssuerClient(timeout=1) as client:
+    async with FakeIssuer() as issuer, IssuerClient(timeout=5) as client:
         known = KnownEndpoint(client, issuer.issuer, refresh=600, cooldown=1, clock=lambda: now[0])
         first = await known.get()
         assert first.named_at == f"{issuer.origin}/.well-known/oauth-authorization-server"
@@ -157,7 +157,7 @@ async def test_nobody_who_knows_an_endpoint_waits_for_metadata_that_hangs() -> N
 @pytest.mark.parametrize("metadata", ELSEWHERE)
 async def test_an_endpoint_that_was_never_known_is_a_failure_for_a_moment(metadata: dict[str, Any]) -> None:
     now = [0.0]
-    async with FakeIssuer() as issuer, IssuerClient(timeout=1) as client:
+    async with FakeIssuer() as issuer, IssuerClient(timeout=5) as client:
         issuer.metadata = metadata
         known = KnownEndpoint(client, issuer.issuer, cooldown=1, clock=lambda: now[0])
         for _ in range(2):

@@ -50,7 +50,7 @@ async def keys_of(
     issuer: FakeIssuer, clock: Clock | None = None, client: IssuerClient | None = None, **options: Any
 ) -> AsyncIterator[SteppedKeys]:
     """Started keys of this issuer."""
-    keys = SteppedKeys(issuer.issuer, clock or Clock(), client or IssuerClient(timeout=0.3), **options)
+    keys = SteppedKeys(issuer.issuer, clock or Clock(), client or IssuerClient(timeout=5), **options)
     await keys.start()
     try:
         yield keys
@@ -77,7 +77,7 @@ async def keys_of(
 )
 async def test_a_fetch_that_fails_keeps_the_last_good_keys(fault: str, kind: str) -> None:
     # Long enough for a busy machine; only a hanging issuer uses it up.
-    client = IssuerClient(timeout=0.3 if fault == "hang" else 5)
+    client = IssuerClient(timeout=1.5 if fault == "hang" else 5)
     async with FakeIssuer() as issuer, keys_of(issuer, client=client) as keys:
         await keys.first()
         good = keys.current(1_700_000_000.0)
@@ -97,7 +97,7 @@ async def test_a_fetch_that_fails_keeps_the_last_good_keys(fault: str, kind: str
 async def test_without_any_good_fetch_there_are_no_keys(fault: str) -> None:
     async with FakeIssuer() as issuer:
         issuer.fault = fault
-        async with keys_of(issuer) as keys:
+        async with keys_of(issuer, client=IssuerClient(timeout=0.3 if fault == "hang" else 5)) as keys:
             await keys.first()
             assert keys.current(1_700_000_000.0) is None
             assert keys.fetched_at is None
@@ -305,7 +305,7 @@ async def test_all_documents_of_one_refresh_share_one_time_limit() -> None:
     async with FakeIssuer("/tenant") as issuer:
         issuer.delay = 0.2
         issuer.metadata_at = {"/tenant/.well-known/openid-configuration"}
-        async with keys_of(issuer) as keys:
+        async with keys_of(issuer, client=IssuerClient(timeout=0.3)) as keys:
             await keys.first()
             assert keys.results["timeout"] == 1
             assert not issuer.requests["/jwks"]

@@ -163,6 +163,31 @@ def test_where_any_audience_will_do_there_has_to_be_one(claims: dict[str, Any], 
 
 
 @pytest.mark.parametrize(
+    ("claims", "audience_claims", "expected"),
+    [
+        ({"aud": None, "client_id": "orders-api"}, ("client_id",), None),
+        ({"aud": None, "client_id": "other"}, ("client_id",), "audience_mismatch"),
+        ({"client_id": "other"}, ("client_id",), "audience_mismatch"),
+        ({"aud": None}, ("client_id",), "claim_invalid"),
+        ({"client_id": "other"}, ("aud", "client_id"), None),
+        ({"aud": "other", "client_id": "orders-api"}, ("aud", "client_id"), "audience_mismatch"),
+        ({"aud": None, "client_id": "orders-api"}, ("aud", "client_id"), None),
+        ({"aud": None, "cid": {"api": ["orders-api"]}}, ("cid.api",), None),
+    ],
+)
+def test_the_first_audience_claim_that_is_present_counts(
+    claims: dict[str, Any], audience_claims: tuple[str, ...], expected: str | None
+) -> None:
+    assert reason(signed(HEADER, {**CLAIMS, **claims}), audience_claims=audience_claims) == expected
+
+
+def test_a_token_knows_whom_it_is_for() -> None:
+    assert verify(signed(HEADER, {**CLAIMS, "aud": ["orders-api", 7]})).audience == {"orders-api"}
+    token = signed(HEADER, {**CLAIMS, "client_id": "orders-api"})
+    assert verify(token, audience_claims=("client_id",)).audience == {"orders-api"}
+
+
+@pytest.mark.parametrize(
     ("typ", "token_type", "expected"),
     [
         ("at+jwt", "access", None),

@@ -105,6 +105,12 @@ def test_a_claim_that_is_missing_or_of_another_form_is_refused(changes: dict[str
     assert reason(signed(changes)) == "claim_invalid"
 
 
+def test_its_audience_is_aud_whatever_claim_access_tokens_have_instead() -> None:
+    assert reason(signed({"client_id": "other"}), audience_claims=("client_id",)) is None
+    token = signed({"aud": "other", "client_id": "gateway"})
+    assert reason(token, audience_claims=("client_id",)) == "audience_mismatch"
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -37,7 +37,12 @@ def signed(claims: dict[str, Any], header: dict[str, Any] | None = None) -> byte
 
 def read(answer: bytes, *, keys: KeySet = KEYS, **changes: Any) -> dict[str, Any]:
     # The lifetime and the audience of access tokens, which have no meaning for answers.
-    rules: dict[str, Any] = {"audience": frozenset({"api"}), "algorithms": frozenset(ASYMMETRIC), "max_lifetime": 1.0}
+    rules: dict[str, Any] = {
+        "audience": frozenset({"api"}),
+        "audience_claims": ("client_id",),
+        "algorithms": frozenset(ASYMMETRIC),
+        "max_lifetime": 1.0,
+    }
     return introspection_claims(
         answer, client_id="gateway", rules=TokenRules("corp", ISSUER, **{**rules, **changes}), keys=keys, now=NOW
     )

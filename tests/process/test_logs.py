@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from typing import Any
@@ -157,6 +158,19 @@ def test_a_line_can_be_read_before_the_next_one_is_written() -> None:
         assert json.loads(lines.readline())["event"] == "request"
 
 
+@pytest.mark.parametrize("length", [10, 5_000, 50_000])
+def test_a_line_is_one_write_so_that_lines_of_several_processes_do_not_mix(length: int) -> None:
+    # A socket that keeps the bounds of what is written to it.
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    record = record_of()
+    record.path = "/" * length
+    with ours, theirs, os.fdopen(os.dup(theirs.fileno()), "w") as stream:
+        log = AccessLog(stream, format="json", tokens=False)
+        for _ in range(3):
+            log(record)
+            assert json.loads(ours.recv(100_000))["path"] == record.path
+
+
 def program(body: str, *, level: str = "info", format: Format = "json") -> list[str]:
     """The lines that a process writes to standard error which configures its log and runs `body`."""
     script = (
@@ -178,6 +192,11 @@ def test_the_program_s_log_is_json_lines() -> None:
     (entry,) = entries("log.warning('issuer %s is down', 'corp')")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", entry.pop("ts"))
     assert entry == {"level": "warning", "event": "issuer corp is down", "logger": "gateway.test"}
+
+
+def test_one_of_several_workers_says_which_one_it_is() -> None:
+    (entry,) = entries("logs.configure('info', 'json', worker=3); log.info('a')")
+    assert entry["worker"] == 3
 
 
 def test_events_below_the_level_are_not_told() -> None:

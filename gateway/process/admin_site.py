@@ -1,0 +1,40 @@
+"""The admin listener of this process, from the `admin` block of the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from gateway.admin.api import Api
+from gateway.admin.listener import Status, make_admin_app
+from gateway.admin.operations import Operations
+from gateway.config import Config
+from gateway.process import listening
+
+
+class AdminSite:
+    """Answers operators. Raises OSError when made for an address that can't be had; `address` says where it listens."""
+
+    def __init__(
+        self, config: Config, status: Status, metrics: Callable[[], Awaitable[bytes]], operations: Operations
+    ) -> None:
+        token = config.admin.token.get_secret_value()
+        api = Api(operations, token) if token else None
+        self._runner = web.AppRunner(make_admin_app(status, metrics, api), access_log=None)
+        self._places = listening.bind([config.admin.listen])
+        self.address = self._places[0].address
+
+    async def start(self) -> None:
+        """Begin to answer."""
+        await self._runner.setup()
+        for place in self._places:
+            for each in place.sockets:
+                await web.SockSite(self._runner, each, backlog=listening.BACKLOG).start()
+
+    async def stop(self) -> None:
+        """Answer no more."""
+        await self._runner.cleanup()
+        for place in self._places:
+            place.close()
+            place.remove()

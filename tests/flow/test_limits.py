@@ -1,0 +1,85 @@
+"""Rate limits and the limit on failed authentication, as clients meet them."""
+
+from __future__ import annotations
+
+import re
+
+from tests.dialogue import Answer, statuses, talk
+from tests.world import bearer, world
+
+ROUTE = {"name": "read", "path": "/read/{id}", "require": {"scopes": ["s"]}}
+LIMIT = {"requests": 2, "per": "1m"}
+
+
+def reason(answer: Answer) -> str:
+    found = re.search(rb'"reason": "(\w+)"', answer.body)
+    return found[1].decode() if found else ""
+
+
+async def test_over_the_limit_it_is_429_with_what_the_client_needs_to_know() -> None:
+    async with world({**ROUTE, "rate_limit": {**LIMIT, "by": "subject"}}) as w:
+        mine, other = bearer(scope="s", sub="u1"), bearer(scope="s", sub="u2")
+        answers = [await w.ask("GET", f"/read/{n}", mine) for n in range(3)]
+        assert [answer.status for answer in answers] == [200, 200, 429]
+        assert [answer.header("RateLimit") for answer in answers] == [
+            '"default";r=1;t=30',
+            '"default";r=0;t=60',
+            '"default";r=0;t=30',
+        ]
+        assert reason(answers[2]) == "rate_limited"
+        assert answers[2].header("RateLimit-Policy") == '"default";q=2;w=60'
+        assert answers[2].header("Retry-After") == "30"
+        assert answers[2].header("WWW-Authenticate") is None
+        assert w.sent_upstream.count(b"GET /read") == 2
+        assert (await w.ask("GET", "/read/1", other)).status == 200
+
+
+async def test_a_refused_request_uses_up_nobodys_budget() -> None:
+    async with world({**ROUTE, "rate_limit": {**LIMIT, "by": "subject"}}) as w:
+        forged = bearer(scope="s", sub="victim") + "x"
+        lacking = bearer(scope="other", sub="victim")
+        for _ in range(3):
+            assert (await w.ask("GET", "/read/1", forged)).status == 401
+            assert (await w.ask("GET", "/read/1", lacking)).status == 403
+        victim = bearer(scope="s", sub="victim")
+        assert [(await w.ask("GET", "/read/1", victim)).status for _ in range(3)] == [200, 200, 429]
+
+
+async def test_a_limit_by_address_comes_before_everything_else() -> None:
+    public = {"name": "open", "path": "/open", "public": True, "rate_limit": {**LIMIT, "by": "ip"}}
+    async with world(public, {**ROUTE, "rate_limit": {**LIMIT, "by": "ip"}}) as w:
+        assert [(await w.ask("GET", "/open")).status for _ in range(3)] == [200, 200, 429]
+        answers = [await w.ask("GET", "/read/1", bearer(scope="s") + "x") for _ in range(3)]
+        assert [answer.status for answer in answers] == [401, 401, 429]
+
+
+async def test_a_limit_counts_each_request_of_a_kept_connection() -> None:
+    async with world({**ROUTE, "rate_limit": {**LIMIT, "by": "client_id"}}) as w:
+        one = f"GET /read/1 HTTP/1.1\r\nHost: a\r\n{bearer(scope='s')}\r\n\r\n".encode()
+        assert statuses((await talk(w.address, one * 4)).raw) == [200, 200, 429, 429]
+
+
+async def test_shadow_mode_counts_and_lets_pass() -> None:
+    async with world({**ROUTE, "enforce": False, "rate_limit": {**LIMIT, "by": "subject"}}) as w:
+        assert [(await w.ask("GET", "/read/1", bearer(scope="s"))).status for _ in range(3)] == [200, 200, 200]
+        assert [record.decision for record in w.records] == ["allow", "allow", "would_refuse"]
+
+
+async def test_who_guesses_is_refused_before_any_verification() -> None:
+    limits = {"failed_authentication": {"requests": 3, "per": "1m"}}
+    async with world(ROUTE, limits=limits) as w:
+        good = bearer(scope="s")
+        guesses = [(await w.ask("GET", "/read/1", f"{good[:-6]}{n:06}")).status for n in range(5)]
+        assert guesses == [401, 401, 401, 429, 429]
+        refused = await w.ask("GET", "/read/1", f"{good[:-6]}abcdef")
+        assert (refused.status, reason(refused)) == (429, "rate_limited")
+        assert int(refused.header("Retry-After") or 0) > 0
+
+
+async def test_no_token_and_a_token_that_does_not_suffice_are_no_guesses() -> None:
+    limits = {"failed_authentication": {"requests": 1, "per": "1m"}}
+    async with world(ROUTE, limits=limits) as w:
+        for _ in range(3):
+            assert (await w.ask("GET", "/read/1")).status == 401
+            assert (await w.ask("GET", "/read/1", bearer(scope="other"))).status == 403
+        assert (await w.ask("GET", "/read/1", bearer(scope="s"))).status == 200
