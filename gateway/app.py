@@ -219,10 +219,10 @@ class Gateway:
                 permit = await route.policy.decide(request, parameters, record)
             self._allowed(record)
             response = await (action or route.action)(inbound, permit, record)
-            if response.status == SWITCHING_PROTOCOLS:
-                return self._watched(cast("Switching", response), route, request, parameters, record)
             if route.cors is not None or record.limit_fields:
                 response.fields = _told(route, request.fields, record, response.fields)
+            if response.status == SWITCHING_PROTOCOLS:
+                return self._watched(cast("Switching", response), route, request, parameters, record)
         except GatewayError as error:
             response = self._refuse(error, request, record)
         except asyncio.CancelledError:

@@ -28,6 +28,8 @@ _TOKEN_CHARACTERS: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _TOKEN: Final = re.compile(_TOKEN_CHARACTERS)
 # RFC 6455 §9.1: a value in quotes is a token too.
 _EXTENSION: Final = re.compile(rb'(%b)(?:[ \t]*;[ \t]*%b(?:=(?:%b|"%b"))?)*' % ((_TOKEN_CHARACTERS,) * 4))
+# RFC 6455 §4.4, RFC 9110 §15.5.22: what to ask for instead.
+_UPGRADE: Final = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"), (b"Sec-WebSocket-Version", VERSION))
 _PREFIX: Final = b"sec-websocket-"
 _DEFLATE: Final = b"permessage-deflate"
 
@@ -81,7 +83,7 @@ def read(request: Request) -> Handshake:
     if len(versions) > 1:
         raise _invalid("more than one Sec-WebSocket-Version")
     if not versions or versions[0] != VERSION:
-        raise GatewayError(errors.WEBSOCKET_VERSION, "Sec-WebSocket-Version is not 13")
+        raise GatewayError(errors.WEBSOCKET_VERSION, "Sec-WebSocket-Version is not 13", fields=_UPGRADE)
     keys = fields.values(b"sec-websocket-key")
     if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
         raise _invalid("not exactly one Sec-WebSocket-Key of 16 bytes in base64")

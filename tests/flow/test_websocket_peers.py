@@ -46,7 +46,7 @@ async def echo(request: web.Request) -> web.WebSocketResponse:
 async def served() -> AsyncIterator[Address]:
     """A server that echoes."""
     application = web.Application()
-    application.router.add_get("/ws", echo)
+    application.router.add_get("/{tail:.*}", echo)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
