@@ -20,7 +20,7 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 """How many conversations to hold with chance; 0: a few, always the same ones."""
 
 bounded = settings(
-    max_examples=EXAMPLES or 300,
+    max_examples=EXAMPLES or 100,
     derandomize=not EXAMPLES,
     deadline=None,
     database=None,
