@@ -79,6 +79,19 @@ PATH_AMBIGUOUS = _syntax("path_ambiguous", "The path can be read in more than on
 HOST_INVALID = _syntax("host_invalid", "The request needs exactly one valid Host that is served here.", closes=True)
 CREDENTIALS_MULTIPLE = _syntax("credentials_multiple", "Send exactly one Authorization header field.")
 
+# The opening of a WebSocket (RFC 6455 §4.2.2, §4.4)
+WEBSOCKET_INVALID = Reason(
+    "request_invalid",
+    400,
+    "The WebSocket handshake is malformed",
+    "Open a WebSocket as RFC 6455 section 4.1 says.",
+    None,
+    True,
+)
+WEBSOCKET_VERSION = Reason(
+    "request_invalid", 426, "Another WebSocket version is needed", "Use the version of Sec-WebSocket-Version."
+)
+
 # 401: no token, or one that is not accepted
 TOKEN_MISSING = Reason(
     "token_missing", 401, "An access token is needed", "Send an access token: Authorization: Bearer <token>."

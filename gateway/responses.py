@@ -43,6 +43,9 @@ def refuse(
     fields: list[Field] = [*constant[:2], (b"X-Request-Id", own_id), *constant[2:]]
     if reason.status == 405:
         fields.append((b"Allow", ", ".join(error.allow).encode("ascii")))
+    if reason.status == 426:
+        # RFC 9110 §15.5.22, RFC 6455 §4.4: to what, and which of its versions.
+        fields += [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"), (b"Sec-WebSocket-Version", b"13")]
     if reason.status in (429, 503):
         fields.append((b"Retry-After", b"%d" % (error.retry_after or 1)))
     fields += error.fields

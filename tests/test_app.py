@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import WSMsgType, WSServerHandshakeError, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.app import make_app
@@ -29,7 +29,15 @@ async def api() -> AsyncIterator[TestServer]:
             {"path": received.raw_path, "size": len(body), "subject": received.headers.get("X-Auth-Subject")}
         )
 
+    async def talk_back(received: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(received)
+        async for message in socket:
+            await socket.send_str(f"{received.headers['X-Auth-Subject']} said {message.data}")
+        return socket
+
     application = web.Application()
+    application.router.add_get("/api/ws", talk_back)
     application.router.add_route("*", "/{tail:.*}", echo)
     server = TestServer(application)
     await server.start_server()
@@ -104,6 +112,30 @@ async def test_below_a_prefix_of_a_larger_service_it_answers_for_its_part(
     assert client.port is not None
     waiting = request("POST", "/api/x", "Expect: 100-continue", "Content-Length: 3")
     assert statuses((await talk((client.host, client.port), waiting)).raw) == [401]
+
+
+@pytest.mark.parametrize("is_embedded", [False, True])
+async def test_it_relays_websockets_and_closes_them_when_it_stops(
+    aiohttp_client: Client, api: TestServer, is_embedded: bool
+) -> None:
+    application = make_app(configuration(api))
+    if is_embedded:
+        service = web.Application()
+        service.add_subapp("/api", application)
+        application = service
+    client = await aiohttp_client(application)
+    with pytest.raises(WSServerHandshakeError) as refusal:
+        await client.ws_connect("/api/ws")
+    assert refusal.value.status == 401
+    token = {"Authorization": f"Bearer {mint(scope='s')}"}
+    async with client.ws_connect("/api/ws", headers=token) as socket:
+        await socket.send_str("hello")
+        assert await socket.receive_str(timeout=10) == "u1 said hello"
+    async with client.ws_connect("/api/ws", headers=token) as socket:
+        stopping = asyncio.create_task(client.server.close())
+        message = await socket.receive(timeout=10)
+        assert (message.type, message.data) == (WSMsgType.CLOSE, 1001)
+        await asyncio.wait_for(stopping, 10)
 
 
 async def test_it_fetches_keys_while_it_runs_and_stops_with_the_application(api: TestServer) -> None:

@@ -26,10 +26,11 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("router",),
     ("responses", "backchannel_logout"),
     ("app",),
-    ("forward_auth", "explanation"),
+    ("forward_auth", "explanation", "embedding"),
     ("admin",),
     ("build",),
     ("process",),
+    ("demo",),
     ("cli",),
     ("__main__",),
 )
@@ -39,8 +40,8 @@ APART: Mapping[str, frozenset[str]] = {"devauth": frozenset({"oauth", "http", "c
 """What stands outside the rows, and all that it may import: the development server is never on the request path."""
 
 IMPORTED_ONLY_BY: Mapping[str, frozenset[str]] = {
-    "config": frozenset({"build", "process", "cli"}),
-    "devauth": frozenset({"cli"}),
+    "config": frozenset({"build", "process", "demo", "cli"}),
+    "devauth": frozenset({"demo", "cli"}),
 }
 """Where being in a lower row is not enough: the running gateway knows objects, not configuration."""
 
@@ -312,6 +313,7 @@ BREACHES: list[tuple[Check, Sources, str]] = [
     (check_layers, {"gateway.errors": module('importlib.import_module("gateway.cli")')}, "may not import gateway"),
     (check_layers, {"gateway.devauth.server": module("from gateway.access import policy")}, "gateway.access"),
     (check_layers, {"gateway.process.worker": module("import gateway.devauth.server")}, "gateway.devauth"),
+    (check_layers, {"gateway.demo.world": module("from gateway.cli import serve")}, "may not import gateway.cli"),
     (check_layers, {"gateway.novelty": module("")}, "has no row"),
     (
         check_cycles,
@@ -352,7 +354,8 @@ def test_a_breach_is_found(check: Check, sources: Sources, message: str) -> None
     [
         (check_layers, {"gateway.access.rules": module("from gateway.errors import X\nimport gateway.oauth.jwt")}),
         (check_layers, {"gateway.app": module("def make_app():\n    from gateway.build import build")}),
-        (check_layers, {"gateway.cli.demo": module("import gateway.devauth.server, gateway.config")}),
+        (check_layers, {"gateway.cli.demo": module("import gateway.demo.world, gateway.config")}),
+        (check_layers, {"gateway.demo.world": module("import gateway.devauth.server, gateway.config")}),
         (check_layers, {"gateway.config.load": module("from gateway import __version__"), "gateway": module("")}),
         (check_permits, {"gateway.access.rules": module("permit = Permit(token)")}),
         (

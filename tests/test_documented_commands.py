@@ -133,7 +133,7 @@ async def shell(folder: Path) -> AsyncIterator[Shell]:
         worker = SingleProcess(load(file, environ), {})
         stack.push_async_callback(worker.stop)
         await worker.start()
-        token = issuer.tokens.issue(app, "orders:read").value
+        token = issuer.tokens.issue(app, "orders:read", **CLAIMS).value
         yield Shell(folder, worker, {"TOKEN": token, "ADMIN_TOKEN": SECRET}, environ)
 
 

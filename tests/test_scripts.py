@@ -1,7 +1,7 @@
 """scripts/ and .ci/run, run as processes in a made-up checkout whose path has a space in it.
 
 Programs that they call are small stand-ins which write down how they were called: what is tested is what a script does
-on a machine without Redis, without Node.js, or where a step fails.
+on a machine without Redis, Chromium or Node.js, or where a step fails.
 """
 
 from __future__ import annotations
@@ -72,16 +72,21 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def install_redis(machine: Machine) -> None:
-    machine.install("redis-server")
+PACKAGES = ("redis-server", "chromium")
 
 
-def install_apt(machine: Machine, code: int = 0) -> None:
-    machine.install("apt-get", f'echo words of apt; ln -s /bin/true "{machine.programs}/redis-server"', code)
+def install_packages(machine: Machine, *missing: str) -> None:
+    for package in PACKAGES:
+        if package not in missing:
+            machine.install(package)
+
+
+def install_apt(machine: Machine, package: str, code: int = 0) -> None:
+    machine.install("apt-get", f'echo words of apt; ln -s /bin/true "{machine.programs}/{package}"', code)
 
 
 def test_the_tests_run_after_a_quiet_set_up_and_get_the_arguments(machine: Machine) -> None:
-    install_redis(machine)
+    install_packages(machine)
     result = machine.run("scripts/test", "-k", "two words")
     assert (result.returncode, result.stdout, result.stderr) == (0, "1 passed in 0.01s\n", "")
     assert machine.called("scripts/setup") == ["scripts/setup --test"]
@@ -97,22 +102,32 @@ def test_a_failed_set_up_is_shown_and_no_test_runs(machine: Machine) -> None:
 
 
 def test_failed_tests_are_a_failed_script(machine: Machine) -> None:
-    install_redis(machine)
+    install_packages(machine)
     machine.install(".venv/bin/python", code=1)
     assert machine.run("scripts/test").returncode == 1
 
 
+@pytest.mark.parametrize("package", PACKAGES)
 @pytest.mark.parametrize("user", ["root", "sudo"])
-def test_a_missing_redis_is_installed_where_the_user_may(machine: Machine, user: str) -> None:
-    install_apt(machine)
+def test_a_missing_package_is_installed_where_the_user_may(machine: Machine, user: str, package: str) -> None:
+    install_packages(machine, package)
+    install_apt(machine, package)
     machine.install("id", f"echo {0 if user == 'root' else 1000}")
     machine.install("sudo", 'shift; "$@"')
     result = machine.run("scripts/test")
     assert (result.returncode, result.stderr) == (0, "")
-    assert "install -y --no-install-recommends redis-server" in machine.called("apt-get")[0]
+    assert f"install -y --no-install-recommends {package}" in machine.called("apt-get")[0]
+    assert len(machine.called("apt-get")) == 1
     assert bool(machine.called("sudo -n env")) == (user == "sudo")
 
 
+def test_any_browser_of_that_kind_will_do(machine: Machine) -> None:
+    install_packages(machine, "chromium")
+    machine.install("google-chrome")
+    assert machine.run("scripts/test").stderr == ""
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 @pytest.mark.parametrize(
     ("has_apt", "user", "apt_code", "reason"),
     [
@@ -121,22 +136,24 @@ def test_a_missing_redis_is_installed_where_the_user_may(machine: Machine, user:
         (True, 0, 1, "words of apt"),
     ],
 )
-def test_without_redis_the_tests_run_all_the_same_and_the_reason_is_said(
-    machine: Machine, has_apt: bool, user: int, apt_code: int, reason: str
+def test_without_it_the_tests_run_all_the_same_and_the_reason_is_said(
+    machine: Machine, has_apt: bool, user: int, apt_code: int, reason: str, package: str
 ) -> None:
+    install_packages(machine, package)
     machine.install("id", f"echo {user}")
     machine.install("sudo", code=1)
     if has_apt:
-        install_apt(machine, apt_code)
+        install_apt(machine, package, apt_code)
     result = machine.run("scripts/test")
     assert reason in result.stderr
+    assert f"{package} is missing" in result.stderr
     assert "tests that need it are skipped" in result.stderr
     assert (result.returncode, result.stdout) == (0, "1 passed in 0.01s\n")
 
 
 @pytest.mark.parametrize("npm_code", [0, 1])
 def test_the_packages_of_the_interoperability_test_are_installed_once(machine: Machine, npm_code: int) -> None:
-    install_redis(machine)
+    install_packages(machine)
     folder = machine.checkout / "tests/interop/oidc-provider"
     (folder / "node_modules").mkdir(parents=True)
     (folder / "package-lock.json").write_text("{}")
@@ -149,7 +166,7 @@ def test_the_packages_of_the_interoperability_test_are_installed_once(machine: M
 
 
 def test_without_node_the_interoperability_test_is_said_to_be_skipped(machine: Machine) -> None:
-    install_redis(machine)
+    install_packages(machine)
     folder = machine.checkout / "tests/interop/oidc-provider"
     folder.mkdir(parents=True)
     (folder / "package-lock.json").write_text("{}")
@@ -157,7 +174,7 @@ def test_without_node_the_interoperability_test_is_said_to_be_skipped(machine: M
 
 
 def with_chart(machine: Machine) -> None:
-    install_redis(machine)
+    install_packages(machine)
     (machine.checkout / "helm").mkdir()
 
 

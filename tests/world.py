@@ -20,6 +20,7 @@ from gateway.app import Gateway
 from gateway.config import Config, parse
 from gateway.http.server import HttpServer
 from gateway.record import RequestRecord
+from gateway.upstream.names import Lookup, system_lookup
 from tests.dialogue import Answer, request, talk
 from tests.http.origin import ScriptedOrigin, always_ok
 
@@ -86,15 +87,18 @@ def configuration(port: int, *routes: Mapping[str, Any], **changes: Any) -> Conf
 
 @contextlib.asynccontextmanager
 async def world(
-    *routes: Mapping[str, Any], origin: ScriptedOrigin | None = None, **changes: Any
+    *routes: Mapping[str, Any],
+    origin: ScriptedOrigin | None = None,
+    lookup: Lookup = system_lookup,
+    **changes: Any,
 ) -> AsyncIterator[World]:
-    """A running gateway; `changes` are further blocks of the configuration."""
+    """A running gateway; `changes` are further blocks of the configuration, `lookup` finds names of upstreams."""
     async with origin or ScriptedOrigin(always_ok) as upstream:
         config = configuration(upstream.port, *routes, **changes)
-        gateway = build.build(config)
+        gateway = build.build(config, lookup=lookup)
         records: list[RequestRecord] = []
         gateway.on_closed.append(records.append)
-        server = HttpServer(gateway.handle, build.server_limits(config))
+        server = HttpServer(gateway.handle, build.server_limits(config), begin=gateway.begin)
         listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
         await gateway.start()
         try:

@@ -77,6 +77,15 @@ _FAMILIES = (
     Family("gateway_introspection", "counter", "Calls to an issuer's introspection, by result.", ("issuer", "result")),
     Family("gateway_introspection_duration_seconds", "histogram", "What the calls took.", ("issuer",), REQUEST_BUCKETS),
     Family("gateway_cache_operations", "counter", "Look-ups in a cache: hit or miss.", ("cache", "result")),
+    Family(
+        "gateway_upstream_healthy",
+        "gauge",
+        "1 while requests go to this endpoint.",
+        ("upstream", "endpoint"),
+        together=min,
+    ),
+    Family("gateway_upstream_retries", "counter", "Requests that were sent again.", ("upstream",)),
+    Family("gateway_rate_limited", "counter", "Requests refused because they came too soon.", ("route",)),
     Family("gateway_revocations", "gauge", "Entries of the deny list.", together=max),
     Family("gateway_redis_up", "gauge", "1 while Redis can be used.", together=min),
     Family(

@@ -43,6 +43,18 @@ class RedisFigures(Protocol):
         ...
 
 
+class UpstreamFigures(Protocol):
+    """How the endpoints of an upstream do."""
+
+    retries: int
+    """How often a request was sent again."""
+
+    @property
+    def health(self) -> Mapping[str, bool]:
+        """By the address of an endpoint, whether requests go there."""
+        ...
+
+
 class _Histogram:
     """Durations in seconds, counted by the first bucket whose upper bound is not below them."""
 
@@ -84,6 +96,8 @@ class Metrics:
         self._caches: Mapping[str, Sequence[CacheFigures]] = {}
         self._redis: RedisFigures | None = None
         self._revocations: Callable[[], int] | None = None
+        self._watched_upstreams: Mapping[str, UpstreamFigures] = {}
+        self._limited: defaultdict[str, int] = defaultdict(int)
 
     def watch(
         self,
@@ -94,6 +108,7 @@ class Metrics:
         caches: Mapping[str, Sequence[CacheFigures]],
         revocations: Callable[[], int],
         redis: RedisFigures | None = None,
+        upstreams: Mapping[str, UpstreamFigures] | None = None,
     ) -> None:
         """Say where to read the figures that others keep; they are read when a scrape comes. `caches` by label."""
         self._in_flight = requests_in_flight
@@ -102,6 +117,7 @@ class Metrics:
         self._caches = caches
         self._revocations = revocations
         self._redis = redis
+        self._watched_upstreams = upstreams or {}
 
     def observe(self, record: RequestRecord) -> None:
         """Count one request that has ended."""
@@ -111,6 +127,8 @@ class Metrics:
         self._durations[route].observe(record.seconds)
         if record.decision is not None:
             self._decisions[route, record.decision, record.reason or "", record.issuer or ""] += 1
+            if record.status == 429 and record.reason == "rate_limited":
+                self._limited[route] += 1
             self._auth.observe(record.auth_seconds)
         if record.upstream is not None and record.upstream_seconds is not None:
             self._upstreams[record.upstream].observe(record.upstream_seconds)
@@ -132,6 +150,8 @@ class Metrics:
         self._tell_keys(figures)
         self._tell_introspection(figures)
         self._tell_caches(figures)
+        self._tell_endpoints(figures)
+        figures.put("gateway_rate_limited", [((route,), [count]) for route, count in self._limited.items()])
         self._tell_shared_state(figures)
         return figures
 
@@ -182,6 +202,18 @@ class Metrics:
             rows.append(((name, "hit"), [sum(cache.hits for cache in caches)]))
             rows.append(((name, "miss"), [sum(cache.misses for cache in caches)]))
         figures.put("gateway_cache_operations", rows)
+
+    def _tell_endpoints(self, figures: Figures) -> None:
+        upstreams = self._watched_upstreams.items()
+        figures.put(
+            "gateway_upstream_healthy",
+            [
+                ((name, endpoint), [int(is_healthy)])
+                for name, upstream in upstreams
+                for endpoint, is_healthy in upstream.health.items()
+            ],
+        )
+        figures.put("gateway_upstream_retries", [((name,), [upstream.retries]) for name, upstream in upstreams])
 
     def _tell_shared_state(self, figures: Figures) -> None:
         if self._revocations is not None:

@@ -8,21 +8,25 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.app import Gateway, application
+from gateway.app import Gateway
 from gateway.build.crew import ALONE, Crew
 from gateway.build.gateway import GatewayBuilder
 from gateway.build.limits import server_limits
+from gateway.build.tls import listener_tls
 from gateway.config import Config, ConfigError, Problem, load, parse
+from gateway.embedding import application
+from gateway.upstream.names import Lookup, system_lookup
 
-__all__ = ["ALONE", "Crew", "build", "make_application", "problems", "server_limits"]
+__all__ = ["ALONE", "Crew", "build", "listener_tls", "make_application", "problems", "server_limits"]
 
 
-def build(config: Config, crew: Crew = ALONE) -> Gateway:
+def build(config: Config, crew: Crew = ALONE, *, lookup: Lookup = system_lookup) -> Gateway:
     """A gateway for a configuration, alone or as one of several workers.
 
-    Raises `ConfigError` with what only shows when the parts are put together.
+    `lookup` finds the addresses of the upstreams' names. Raises `ConfigError` with what only shows when the parts are
+    put together.
     """
-    return GatewayBuilder(config, crew).gateway()
+    return GatewayBuilder(config, crew, lookup).gateway()
 
 
 def make_application(config: Config | Mapping[str, Any] | str | Path) -> web.Application:
@@ -36,8 +40,10 @@ def make_application(config: Config | Mapping[str, Any] | str | Path) -> web.App
 
 def problems(config: Config) -> tuple[Problem, ...]:
     """What is wrong with a configuration that is well-formed: ambiguous paths, routes that collide, unusable keys."""
-    try:
-        build(config)
-    except ConfigError as error:
-        return error.problems
-    return ()
+    found: list[Problem] = []
+    for part in (build, listener_tls):
+        try:
+            part(config)
+        except ConfigError as error:
+            found += error.problems
+    return tuple(found)

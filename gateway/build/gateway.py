@@ -17,6 +17,7 @@ from gateway.build.report import Report
 from gateway.build.resources import covers, is_metadata_folder, protected_resources
 from gateway.build.routes import RouteBuilder
 from gateway.build.shared import shared_state
+from gateway.build.upstreams import UpstreamBuilder
 from gateway.cache.memory import BoundedCache
 from gateway.cache.seen_once import SeenOnce
 from gateway.config import Config, ConfigError
@@ -24,6 +25,7 @@ from gateway.http.forwarding import Forwarding
 from gateway.oauth.resource_metadata import ProtectedResource
 from gateway.responses import ErrorStyle
 from gateway.router import Pattern, RouteConflict, Router, literal_prefix
+from gateway.upstream.names import Lookup
 from gateway.upstream.respond import MetadataDocument
 
 # A verified-token cache: a token of usual size weighs about 1 KB, its claims several times that. Any worker may be sent
@@ -36,7 +38,7 @@ _WHOLE_CACHES = 4
 class GatewayBuilder:
     """Makes the parts of one gateway, and collects what does not fit."""
 
-    def __init__(self, config: Config, crew: Crew) -> None:
+    def __init__(self, config: Config, crew: Crew, lookup: Lookup) -> None:
         self._config = config
         self._crew = crew
         self._report = Report(config)
@@ -49,7 +51,9 @@ class GatewayBuilder:
             cache=_tokens(crew),
             introspected=_tokens(crew),
         )
-        self._routes = RouteBuilder(config, self._report, self._verifier, self._shared)
+        upstreams = UpstreamBuilder(self._report, lookup)
+        self._upstreams = {name: upstreams.service(name, upstream) for name, upstream in config.upstreams.items()}
+        self._routes = RouteBuilder(config, self._report, self._verifier, self._shared, self._upstreams)
 
     def gateway(self) -> Gateway:
         """The gateway. Raises `ConfigError` with every problem."""
@@ -74,7 +78,7 @@ class GatewayBuilder:
             style=ErrorStyle(config.errors.format, config.errors.expose_reason),
             verifier=self._verifier,
             issuers=self._issuers,
-            pools={name: upstream.pool for name, upstream in self._routes.upstreams.items()},
+            upstreams=self._upstreams,
             revoker=self._shared.revoker,
             store=self._shared.store,
             feed=self._shared.feed,

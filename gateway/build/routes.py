@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -17,7 +17,6 @@ from gateway.build.cors import compiled_cors
 from gateway.build.report import Report
 from gateway.build.rules import compiled_rules
 from gateway.build.shared import Shared
-from gateway.build.upstreams import upstream_service
 from gateway.config import Config
 from gateway.config.routes import Route as RouteConfig
 from gateway.config.source import Path_
@@ -31,6 +30,7 @@ from gateway.upstream.forward import Forward
 from gateway.upstream.identity import PRESETS, Identity
 from gateway.upstream.inbound import Action
 from gateway.upstream.respond import Preflight, Respond
+from gateway.upstream.service import Upstream
 from gateway.upstream.target import Rewriting
 
 T = TypeVar("T")
@@ -39,14 +39,16 @@ T = TypeVar("T")
 class RouteBuilder:
     """Makes the routes of one gateway."""
 
-    def __init__(self, config: Config, report: Report, verifier: Verifier, shared: Shared) -> None:
+    def __init__(
+        self, config: Config, report: Report, verifier: Verifier, shared: Shared, upstreams: Mapping[str, Upstream]
+    ) -> None:
         self._config = config
         self._report = report
         self._verifier = verifier
         self._deny_list = shared.deny_list
         self._buckets = shared.buckets
         self._failures = shared.failures
-        self.upstreams = {name: upstream_service(name, upstream) for name, upstream in config.upstreams.items()}
+        self._upstreams = upstreams
         self._via = Via(secrets.token_hex(4))
         # Routes that say the same share what is made of it, and what is kept with it for each token or client.
         self._shared: dict[object, Any] = {}
@@ -81,16 +83,18 @@ class RouteBuilder:
             failures=None if route.public else self._failures,
         )
         cors = compiled_cors(route) if route.cors is not None else None
+        action = self._action(index, route)
         return Route(
             route.title,
             policy,
-            self._action(index, route),
+            action,
             None if route.public else resource,
             keeps_encoded_slash=route.encoded_slash == "keep",
             keeps_semicolon=route.semicolon == "keep",
             where=where(),
             cors=cors,
             preflight=self._preflight(route, cors, where()) if cors is not None else None,
+            begin=action.begin if isinstance(action, Forward) and cors is None else None,
         )
 
     def _preflight(self, route: RouteConfig, cors: Cors, where: str) -> Route:
@@ -108,23 +112,24 @@ class RouteBuilder:
     def _action(self, index: int, route: RouteConfig) -> Action:
         if route.respond is not None or route.upstream is None:
             return _respond(route)
-        upstream = self.upstreams[route.upstream]
-        base = urlsplit(self._config.upstreams[route.upstream].address).path.rstrip("/")
+        upstream = self._upstreams[route.upstream]
+        base, authorities = _base_path(upstream), {site.authority for site in upstream.sites}
         identity = PRESETS[route.identity] if isinstance(route.identity, str) else route.identity
         max_body = route.max_body if route.max_body is not None else self._config.limits.request_body
         return Forward(
             upstream=upstream,
             rewriting=Rewriting(
-                "" if upstream.is_unix else base,
+                base,
                 self._canonical(("routes", index, "strip_prefix"), (route.strip_prefix or "").rstrip("/")),
                 self._canonical(("routes", index, "rewrite"), route.rewrite) if route.rewrite is not None else None,
             ),
-            host=_host_header(route.host_header, upstream.authority),
+            host=_host_header(route.host_header, upstream.sites[0].authority),
             request_fields=self._request_fields(route),
             response_fields=self._response_fields(route),
             identity=self._same(tuple(identity.items()), lambda: Identity(tuple(identity.items()))),
             max_body=max_body,
             timeout=route.timeout,
+            names_endpoint=route.host_header == "upstream" and len(authorities) > 1,
         )
 
     def _request_fields(self, route: RouteConfig) -> RequestFields:
@@ -159,6 +164,12 @@ class RouteBuilder:
         except GatewayError as error:
             self._report.add(path, f"{template} is refused in requests: {error.evidence}")
             return template
+
+
+def _base_path(upstream: Upstream) -> str:
+    """The same for all addresses: the checks of the configuration have seen to that."""
+    site = upstream.sites[0]
+    return "" if site.origin.unix_path is not None else urlsplit(site.address).path.rstrip("/")
 
 
 def _host_header(setting: str, authority: str) -> str | None:

@@ -57,11 +57,13 @@ async def _unreachable(config: Config) -> list[Problem]:
         if gateway.feed is not None and not gateway.feed.is_connected:
             reasons = ", ".join(gateway.store.results) if gateway.store is not None else ""
             found.append(config.places.problem(("redis",), f"can't be used: {reasons}"))
-        for name, pool in gateway.pools.items():
-            try:
-                await pool.try_connection()
-            except (ConnectFailed, ConnectTimeout) as problem:
-                found.append(config.places.problem(("upstreams", name), f"takes no connection: {problem}"))
+        for name, upstream in gateway.upstreams.items():
+            for endpoint in upstream.endpoints:
+                try:
+                    await endpoint.pool.try_connection()
+                except (ConnectFailed, ConnectTimeout) as problem:
+                    which = f"{endpoint} " if len(upstream.sites) > 1 else ""
+                    found.append(config.places.problem(("upstreams", name), f"{which}takes no connection: {problem}"))
     finally:
         await gateway.close()
     return found

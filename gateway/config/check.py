@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from gateway.config import check_issuers, supported
+from gateway.config import check_issuers, check_upstreams, supported
 from gateway.config.environment import nearest
 from gateway.config.model import Config
 from gateway.config.routes import Require, Route, RouteDefaults
@@ -28,9 +28,7 @@ def findings(config: Config) -> Iterator[Finding]:
         yield path, "not supported yet"
     yield from _listeners(config)
     yield from check_issuers.findings(config)
-    for name, upstream in config.upstreams.items():
-        if (upstream.url is None) == (upstream.urls is None):
-            yield ("upstreams", name), "needs either url or urls"
+    yield from check_upstreams.findings(config)
     yield from _route_names(config)
     for index, route in enumerate(config.routes):
         for check in _ROUTE_CHECKS:

@@ -7,37 +7,27 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 
 from gateway.config.block import Block, Count, Positive, Secret, Secrets, as_tuple
-from gateway.config.issuers import ClientTls, Issuer
+from gateway.config.issuers import Issuer
 from gateway.config.routes import Route, RouteDefaults
+from gateway.config.upstreams import Upstream
 from gateway.config.values import (
     Address,
     Addresses,
     Duration,
-    Methods,
     Networks,
     Size,
     Text,
-    Texts,
     Url,
-    kind,
-    upstream_url,
 )
 
 
 class Tls(Block):
-    """Certificates of a listener, or for calls to others."""
+    """The certificates of the listener, and those it asks of clients."""
 
     certificate: Text | None = Field(None, description="PEM file with the certificate chain")
     private_key: Text | None = Field(None, description="PEM file with the private key")
     client_ca: Text | None = Field(None, description="PEM file with the CAs of client certificates")
     client_certificate: Literal["none", "optional", "required"] = Field("none", description="ask clients for one?")
-
-
-class UpstreamTls(ClientTls):
-    """TLS for connections to an upstream."""
-
-    server_name: Text | None = Field(None, description="name for SNI and the certificate check")
-    verify: bool = Field(True, description="check the certificate")
 
 
 def _empty_if_absent(value: object) -> object:
@@ -92,78 +82,6 @@ class Redis(Block):
     secret: Secrets = Field((), description="seals what is kept there; of a list the first seals, all of them open")
     timeout: Duration = Field(0.2, description="for one command")
     required: bool = Field(False, description="not ready without it?")
-
-
-class Endpoint(Block):
-    """One address of an upstream."""
-
-    url: Annotated[str, BeforeValidator(upstream_url)] = Field(description="http://, https:// or unix:/path")
-    weight: Positive = Field(1, description="its share of the requests")
-
-
-def _endpoints(value: object) -> object:
-    if not isinstance(value, list):
-        raise ValueError(f"must be a list of addresses, not {kind(value)}")
-    return tuple({"url": member} if isinstance(member, str) else member for member in value)
-
-
-class Health(Block):
-    """Active probes."""
-
-    path: Text = Field("/healthz", description="what is asked for")
-    interval: Duration = Field(10.0, description="how often")
-    timeout: Duration = Field(2.0, description="how long to wait")
-    unhealthy_after: Positive = Field(3, description="failed probes in a row")
-    healthy_after: Positive = Field(2, description="good probes in a row")
-    status: Annotated[tuple[str | int, ...], BeforeValidator(as_tuple)] = Field(("200-399",), description="good ones")
-
-
-class Ejection(Block):
-    """Passive health."""
-
-    failures: Positive = Field(5, description="failures in a row")
-    duration: Duration = Field(10.0, alias="for", description="out of rotation this long")
-
-
-class UpstreamTimeouts(Block):
-    """How long an upstream may take."""
-
-    connect: Duration = Field(2.0, description="for a connection, also a free one of the pool")
-    response: Duration = Field(30.0, description="to the first byte")
-    idle: Duration = Field(60.0, description="silence after it")
-
-
-class Retry(Block):
-    """When a request is sent again."""
-
-    attempts: Count = Field(1, description="further attempts")
-    on: Texts = Field(("connect",), description="after which failures")
-    methods: Methods = Field(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"), description="for which methods")
-    budget: float = Field(0.2, description="share of all requests")
-
-
-class Upstream(Block):
-    """A service behind the gateway."""
-
-    url: Annotated[str, BeforeValidator(upstream_url)] | None = Field(
-        None, description="its address; a base path is allowed"
-    )
-    urls: Annotated[tuple[Endpoint, ...], BeforeValidator(_endpoints)] | None = Field(
-        None, description="several addresses"
-    )
-    balance: Text = Field("round_robin", description="round_robin, least_requests, random or hash:<header or claim>")
-    health: Health | None = Field(None, description="active probes")
-    ejection: Ejection | None = Field(None, description="passive health")
-    timeouts: UpstreamTimeouts = Field(UpstreamTimeouts(), description="how long it may take")
-    retry: Retry | None = Field(None, description="when a request is sent again")
-    max_connections: Positive = Field(256, description="per endpoint and worker")
-    keep_alive: Duration = Field(60.0, description="how long an idle connection is kept")
-    tls: UpstreamTls | None = Field(None, description="for https")
-
-    @property
-    def address(self) -> str:
-        """The one address it has."""
-        return self.url if self.url is not None else self.urls[0].url if self.urls else ""
 
 
 class Errors(Block):

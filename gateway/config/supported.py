@@ -12,13 +12,6 @@ Check = Callable[[Any], bool]
 
 # What follows a `*` is looked at in every member of the block or list before it. A row goes when its feature comes.
 NOT_YET: tuple[tuple[Path_, Check], ...] = (
-    (("tls",), bool),
-    (("upstreams", "*", "urls"), lambda urls: urls is not None and (len(urls) > 1 or urls[0].weight != 1)),
-    (("upstreams", "*", "balance"), lambda balance: balance != "round_robin"),
-    (("upstreams", "*", "health"), bool),
-    (("upstreams", "*", "ejection"), bool),
-    (("upstreams", "*", "retry"), bool),
-    (("upstreams", "*", "tls"), bool),
     (("routes", "*", "require", "acr"), bool),
     (("routes", "*", "require", "max_auth_age"), lambda age: age is not None),
     (("routes", "*", "require", "proof"), lambda proof: proof != "none"),

@@ -61,12 +61,12 @@ def _repair(block: Any, path: Path_, is_missing: bool) -> None:
         block.pop(last, None)
 
 
-def problems(invalid: ValidationError, source: Source) -> Iterator[Problem]:
-    """Every error as a problem."""
+def problems(invalid: ValidationError, source: Source, model: type[BaseModel] = Config) -> Iterator[Problem]:
+    """Every error of a file that holds a `model` as a problem."""
     for error in invalid.errors(include_url=False):
         path = _data_path(error["loc"], source.data)
         if error["type"] == "extra_forbidden":
-            hint = environment.nearest(str(path[-1]), _known_keys(path[:-1]))
+            hint = environment.nearest(str(path[-1]), _known_keys(model, path[:-1]))
             place = source.keys.get(path, source.where(path[:-1]))
             yield Problem(place, show(path), f"there is no such key{hint}")
         elif error["type"] == "missing":
@@ -89,9 +89,9 @@ def _data_path(location: tuple[str | int, ...], data: Any) -> Path_:
     return tuple(path)
 
 
-def _known_keys(path: Path_) -> list[str]:
+def _known_keys(model: type[BaseModel], path: Path_) -> list[str]:
     """The keys of the block at a path."""
-    annotation: Any = Config
+    annotation: Any = model
     for step in path:
         annotation = _member(annotation, step)
     block = _block_in(annotation)

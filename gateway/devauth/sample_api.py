@@ -11,7 +11,7 @@ _MAX_ORDERS = 1000
 
 
 def make_sample_api() -> web.Application:
-    """GET /health, GET and POST /orders/{tenant}. It checks nothing: that is the gateway's part."""
+    """GET /health, GET and POST /orders/{tenant}, GET /invoices/{tenant}. It checks nothing: the gateway does."""
     orders: dict[str, list[dict[str, Any]]] = {
         "acme": [{"id": 1, "item": "anvil"}],
         "globex": [{"id": 2, "item": "fan"}],
@@ -33,9 +33,18 @@ def make_sample_api() -> web.Application:
         del tenant[:-_MAX_ORDERS]
         return web.json_response({"order": order, "caller": _caller(request)}, status=201)
 
+    async def invoices(request: web.Request) -> web.Response:
+        listed = [{"order": order["id"], "amount": 42} for order in orders.get(request.match_info["tenant"], [])]
+        return web.json_response({"invoices": listed, "caller": _caller(request)})
+
     application = web.Application()
     application.add_routes(
-        [web.get("/health", health), web.get("/orders/{tenant}", read), web.post("/orders/{tenant}", write)]
+        [
+            web.get("/health", health),
+            web.get("/orders/{tenant}", read),
+            web.post("/orders/{tenant}", write),
+            web.get("/invoices/{tenant}", invoices),
+        ]
     )
     return application
 

@@ -7,14 +7,18 @@ server does before a request exists (`gateway.http.aiohttp_server`) does not hap
 from __future__ import annotations
 
 import socket
+from typing import cast
 
 from aiohttp import web
 
 from gateway import errors
 from gateway.errors import GatewayError
 from gateway.http.aiohttp_reply import Line, Reply
-from gateway.http.aiohttp_server import RESET_AT_CLOSE, address_of, read_request
+from gateway.http.aiohttp_server import RESET_AT_CLOSE, read_request
+from gateway.http.aiohttp_switching import SwitchingReply
+from gateway.http.host import address_of
 from gateway.http.message import Fields, Handler, Request
+from gateway.http.switching import SWITCHING_PROTOCOLS, Switching, Tunnel
 
 # What aiohttp's server has unpacked before we see it, unless it was told not to.
 _UNPACKED = frozenset({"gzip", "deflate", "br", "zstd"})
@@ -46,8 +50,10 @@ class _AioLine(Line):
             self._base.transport.abort()
 
 
-async def answer_embedded(base: web.BaseRequest, handler: Handler, *, silence: float) -> web.StreamResponse:
-    """Let the handler answer; `silence` is the longest pause of a body in seconds."""
+async def answer_embedded(
+    base: web.BaseRequest, handler: Handler, tunnels: set[Tunnel], *, silence: float
+) -> web.StreamResponse:
+    """Let the handler answer; `silence` is the longest pause of a body in seconds, `tunnels` takes those that open."""
     line = _AioLine(base)
     peer = address_of(base.transport.get_extra_info("peername")) if base.transport is not None else ""
     request = read_request(base, line, peer, base.scheme, silence)
@@ -57,4 +63,6 @@ async def answer_embedded(base: web.BaseRequest, handler: Handler, *, silence: f
         defect = GatewayError(errors.NOT_IMPLEMENTED, evidence)
         request = Request("", "", Fields(()), peer=peer, defect=defect)
     response = await handler(request)
+    if response.status == SWITCHING_PROTOCOLS:
+        return SwitchingReply(cast("Switching", response), base, tunnels, silence)
     return Reply(response, base, line, keep_alive=base.keep_alive and request.defect is None)

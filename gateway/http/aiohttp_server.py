@@ -13,7 +13,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import http_parser, web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
@@ -23,10 +23,13 @@ from gateway import errors
 from gateway.errors import GatewayError
 from gateway.http.aiohttp_body import AiohttpBody
 from gateway.http.aiohttp_reply import Line, Reply
+from gateway.http.aiohttp_switching import SwitchingReply
 from gateway.http.framing import HeadLimits, expects_continue
+from gateway.http.host import address_of
 from gateway.http.message import Field, Fields, Handler, Request, Response
 from gateway.http.response_head import CONTINUE, interim_head, response_head
 from gateway.http.server_limits import ServerLimits
+from gateway.http.switching import SWITCHING_PROTOCOLS, Switching, Tunnel
 
 logger = logging.getLogger(__name__)
 
@@ -45,10 +48,14 @@ class StrictParserMissing(Exception):
 class AiohttpServer(web.Server):
     """Makes a `Connection` for each client. Pass it to `loop.create_server` as the protocol factory.
 
+    `tunnels` takes the WebSockets that open, for others to close.
+
     Raises `StrictParserMissing` rather than reading requests less strictly than promised.
     """
 
-    def __init__(self, handler: Handler, limits: ServerLimits, *, scheme: str = "http") -> None:
+    def __init__(
+        self, handler: Handler, limits: ServerLimits, *, scheme: str = "http", tunnels: set[Tunnel] | None = None
+    ) -> None:
         if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
             raise StrictParserMissing("aiohttp was installed without its compiled parser; install its wheel instead")
         super().__init__(_answer, handler_cancellation=True)
@@ -57,6 +64,7 @@ class AiohttpServer(web.Server):
         self.scheme = scheme
         self.is_draining = False
         self.background: set[asyncio.Task[None]] = set()
+        self.tunnels: set[Tunnel] = set() if tunnels is None else tunnels
         self._sweep: asyncio.TimerHandle | None = None
         self._period = max(0.05, min(1.0, limits.request_head / 4))
 
@@ -72,12 +80,14 @@ class AiohttpServer(web.Server):
         return len(self._connections)
 
     def drain(self) -> None:
-        """Close idle connections; the busy ones close with their current response (RFC 9112 §9.6)."""
+        """Close idle connections and WebSockets; the busy ones close with their current response (RFC 9112 §9.6)."""
         self.is_draining = True
         for connection in self.connections:
             if isinstance(connection, Connection) and connection.is_idle:
                 connection.close()
                 connection.end()
+        for tunnel in list(self.tunnels):
+            tunnel.close()
 
     async def wait_closed(self, timeout: float) -> None:
         """Wait until every connection is gone, at most `timeout` seconds, then cut the rest off."""
@@ -220,6 +230,9 @@ class Connection(RequestHandler):
         self._served += 1
         request = self._read(base, defect)
         response = await self._server.handler(request)
+        if response.status == SWITCHING_PROTOCOLS:
+            server = self._server
+            return SwitchingReply(cast("Switching", response), base, server.tunnels, server.limits.request_body)
         return Reply(response, base, self, keep_alive=base.keep_alive and self._may_go_on(request))
 
     def _may_go_on(self, request: Request) -> bool:
@@ -324,11 +337,6 @@ async def _answer(base: web.BaseRequest) -> web.StreamResponse:
     connection = base.protocol
     assert isinstance(connection, Connection)
     return await connection.answer(base)
-
-
-def address_of(peername: object) -> str:
-    """The peer's IP address as text; empty for a unix socket."""
-    return str(peername[0]) if isinstance(peername, tuple) and peername else ""
 
 
 def _defect(problem: BaseException, limits: HeadLimits) -> GatewayError:

@@ -39,6 +39,7 @@ class RequestBody:
     """
 
     __slots__ = (
+        "_arrived",
         "_ask",
         "_failure",
         "_is_discarded",
@@ -56,6 +57,7 @@ class RequestBody:
 
     def __init__(self, source: Source, length: int | None, *, ask: Callable[[], None] | None = None) -> None:
         self._source = source
+        self._arrived = 0
         self._ask = ask
         self._limit = 0
         self._taken = 0
@@ -71,6 +73,11 @@ class RequestBody:
         """Whether the client has sent all of it."""
         self.waits_since: float | None = None
         """Since when the reader waits for the next byte, by the clock of whoever looks after the time."""
+
+    @property
+    def left(self) -> int:
+        """How many of the bytes that were announced are still to come; 0 where none were."""
+        return self.length - self._arrived if self.length is not None else 0
 
     @property
     def is_withheld(self) -> bool:
@@ -127,6 +134,7 @@ class RequestBody:
     def feed(self, piece: bytes, *, is_last: bool = False) -> None:
         """The next bytes; `is_last` says that there are no more."""
         self._ask = None  # it did not wait for us
+        self._arrived += len(piece)
         self.is_whole = is_last
         if piece and not self._is_discarded:
             self._pieces.append(piece)

@@ -7,21 +7,25 @@ as it was sent. It knows nothing of routes; `gateway.http.connection` does the t
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from aiohappyeyeballs import AddrInfoType, start_connection
+
 from gateway.http.connection import BUFFER_SIZE, Connection, Disconnected, ResponseTimeout
 from gateway.http.message import Truncated
 from gateway.http.response_parser import Interim, ResponseInvalid
-from gateway.http.upstream_response import IdleTimeout, UpstreamResponse
+from gateway.http.upstream_response import IdleTimeout, Told, UpstreamResponse
 
 __all__ = [
     "FAILURES",
     "ConnectFailed",
     "ConnectTimeout",
+    "Connection",
     "Disconnected",
     "IdleTimeout",
     "Origin",
@@ -61,19 +65,25 @@ FAILURES: Final = (
 
 _Waiter = asyncio.Future[Connection | None]
 
+_NEXT_ADDRESS_AFTER: Final = 0.25
+"""Seconds before the next address is tried beside the one that has not answered (RFC 8305 §5)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where to connect: `unix_path` where given, else `host` and `port`.
 
-    With `tls` the connection is encrypted and the certificate has to be for `server_name`, or else for `host`.
+    With `tls` the connection is encrypted and the certificate has to be for `server_name`, or else for `host`; a
+    function is asked for the context of each new connection. `addresses` are those of `host`, where somebody knows
+    them already: the first that answers is taken (RFC 8305).
     """
 
     host: str
     port: int
-    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = field(default=None, repr=False)
     server_name: str | None = None
     unix_path: str | None = None
+    addresses: tuple[str, ...] = ()
 
 
 class Pool:
@@ -96,6 +106,7 @@ class Pool:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.origin = origin
+        self._addresses = origin.addresses
         self._connect_timeout = connect_timeout
         self._response_timeout = response_timeout
         self._idle_timeout = idle_timeout
@@ -118,6 +129,11 @@ class Pool:
         """Connections without a request."""
         return len(self._idle)
 
+    @property
+    def load(self) -> int:
+        """Requests under way, those that wait for a connection included."""
+        return self._open - len(self._idle) + len(self._waiters)
+
     async def send(
         self,
         head: bytes,
@@ -127,6 +143,7 @@ class Pool:
         chunked: bool = False,
         response_timeout: float | None = None,
         interim: Interim | None = None,
+        is_replacement: bool = False,
     ) -> UpstreamResponse:
         """Send one request and return its response as soon as the head is there.
 
@@ -136,19 +153,52 @@ class Pool:
         complete request, and the exception passes on; so it is when the task is cancelled.
 
         A connection that turns out to be closed is replaced once for GET, HEAD and OPTIONS without a body; anything
-        else is never sent twice.
+        else is never sent twice. `is_replacement`: that has happened already.
 
         Raises `ConnectFailed`, `ConnectTimeout`, `PoolTimeout`, `ResponseTimeout`, `ResponseInvalid`, `Disconnected`.
         """
         timeout = self._response_timeout if response_timeout is None else response_timeout
-        connection = self._take() or await self._acquire()
+        connection = (None if is_replacement else self._take()) or await self._acquire()
         try:
             return await connection.exchange(head, method, body, chunked, timeout, interim)
         except Disconnected:
-            if not connection.replaceable or body is not None or method not in REPLACEABLE:
+            if is_replacement or not connection.replaceable or body is not None or method not in REPLACEABLE:
                 raise
         connection = await self._acquire()  # not one at rest: the origin may have closed them all
         return await connection.exchange(head, method, None, False, timeout, interim)
+
+    def begin(
+        self, head: bytes, *, method: str, response_timeout: float | None, interim: Interim | None, told: Told
+    ) -> Connection | None:
+        """Send a request without a body at once, over a connection that rests; None when there is none: `send` then.
+
+        `told` is called when the head of the response has arrived, or with what came instead.
+        """
+        connection = self._take()
+        if connection is not None:
+            timeout = self._response_timeout if response_timeout is None else response_timeout
+            connection.begin(head, method, timeout, interim, told)
+        return connection
+
+    async def switch(
+        self, head: bytes, *, response_timeout: float | None = None, interim: Interim | None = None
+    ) -> tuple[UpstreamResponse, Connection]:
+        """Send a GET that asks for another protocol (RFC 9110 §7.8), on a connection that counts as open until it is
+        lost and never comes back, whatever the answer: after a 101 it is for the caller to `detach`.
+
+        Waits and raises as `send`.
+        """
+        timeout = self._response_timeout if response_timeout is None else response_timeout
+        connection = self._take() or await self._acquire()
+        connection.belong(_Lender(self))
+        try:
+            return await connection.switch(head, timeout, interim), connection
+        except Disconnected:
+            if not connection.replaceable:
+                raise
+        connection = await self._acquire()
+        connection.belong(_Lender(self))
+        return await connection.switch(head, timeout, interim), connection
 
     async def try_connection(self) -> None:
         """Open a connection to see whether that works; the next request gets it.
@@ -258,7 +308,7 @@ class Pool:
             if isinstance(error, TimeoutError):
                 raise ConnectTimeout from error
             if isinstance(error, OSError | ValueError):  # ValueError: a host that is no name (IDNA)
-                raise ConnectFailed(type(error).__name__) from error
+                raise ConnectFailed(_told(error)) from error
             raise
         connection.belong(self)
         return connection
@@ -269,16 +319,61 @@ class Pool:
         def protocol() -> Connection:
             return Connection(loop, idle_timeout=self._idle_timeout, buffer=self._buffer, clock=self._clock)
 
-        name = (origin.server_name or origin.host) if origin.tls is not None else None
+        tls = origin.tls() if callable(origin.tls) else origin.tls
+        name = (origin.server_name or origin.host) if tls is not None else None
         if origin.unix_path is not None:
-            _, connection = await loop.create_unix_connection(
-                protocol, origin.unix_path, ssl=origin.tls, server_hostname=name
-            )
+            _, connection = await loop.create_unix_connection(protocol, origin.unix_path, ssl=tls, server_hostname=name)
+        elif len(self._addresses) > 1:
+            endpoint = await self._first_to_answer(loop)
+            _, connection = await loop.create_connection(protocol, sock=endpoint, ssl=tls, server_hostname=name)
         else:
-            _, connection = await loop.create_connection(
-                protocol, origin.host, origin.port, ssl=origin.tls, server_hostname=name
-            )
+            host = self._addresses[0] if self._addresses else origin.host
+            _, connection = await loop.create_connection(protocol, host, origin.port, ssl=tls, server_hostname=name)
         return connection
+
+    async def _first_to_answer(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
+        """Try the addresses one after the other, a little apart. Next time the one that answered is the first."""
+        places = [_place(address, self.origin.port) for address in self._addresses]
+        endpoint = await start_connection(places, happy_eyeballs_delay=_NEXT_ADDRESS_AFTER, loop=loop)
+        winner = endpoint.getpeername()[0]
+        if winner != self._addresses[0] and winner in self._addresses:
+            self._addresses = (winner, *(address for address in self._addresses if address != winner))
+        return endpoint
 
     def __repr__(self) -> str:
         return f"<Pool {self._open} open, {len(self._idle)} idle, {len(self._waiters)} waiting>"
+
+
+class _Lender:
+    """Owns a connection that may switch protocols: who takes the answer for an ordinary one and who does not would
+    disagree about all that follows, so it carries nothing else.
+    """
+
+    __slots__ = ("_pool",)
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def released(self, connection: Connection) -> None:
+        if connection.has_switched:
+            connection.detach()
+        else:
+            connection.abort()
+
+    def lost(self, connection: Connection) -> None:
+        self._pool.lost(connection)
+
+
+def _place(address: str, port: int) -> AddrInfoType:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    where = (address, port, 0, 0) if family == socket.AF_INET6 else (address, port)
+    return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", where
+
+
+def _told(error: Exception) -> str:
+    """What went wrong with a connection, for the log: for a certificate OpenSSL's own words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error.reason}"
+    return type(error).__name__

@@ -15,7 +15,8 @@ from typing import Final, Protocol, cast
 
 from gateway.http.message import Truncated
 from gateway.http.response_parser import Interim, ResponseInvalid, ResponseParser
-from gateway.http.upstream_response import IdleTimeout, UpstreamResponse
+from gateway.http.switching import SWITCHING_PROTOCOLS
+from gateway.http.upstream_response import IdleTimeout, Told, UpstreamResponse
 
 BUFFER_SIZE: Final = 64 * 1024
 """Bytes read at once, kept unread for one response, and kept unsent for one request: about 192 KiB in all."""
@@ -137,6 +138,16 @@ class Connection(asyncio.BufferedProtocol):
             raise
         return response
 
+    def begin(self, head: bytes, method: str, response_timeout: float, interim: Interim | None, told: Told) -> None:
+        """Send a request without a body; `told` is called when the head of its response has arrived, or can't."""
+        self._parser.expect(method, interim)
+        self._received = False
+        self._unread = 0
+        self._response = UpstreamResponse(self, told)
+        self._transport.write(head)
+        self._response_deadline = self._clock() + response_timeout
+        self._limit(self._response_deadline)
+
     async def _send(self, response: UpstreamResponse, body: AsyncIterable[bytes], chunked: bool) -> None:
         """Write the body until its end or until a response is there, whichever comes first (RFC 9112 §9.5).
 
@@ -174,6 +185,40 @@ class Connection(asyncio.BufferedProtocol):
             self._limit(self._clock() + self._idle_timeout)
             await response.progress()
             self._limit(inf)
+
+    async def switch(self, head: bytes, response_timeout: float, interim: Interim | None) -> UpstreamResponse:
+        """As `exchange`, with a GET that asks for another protocol: after a 101, `detach` gives the transport."""
+        self._parser.may_switch = True
+        try:
+            return await self.exchange(head, "GET", None, False, response_timeout, interim)
+        except BaseException:
+            self._transport.abort()  # also when it was detached in the moment before
+            raise
+
+    @property
+    def has_switched(self) -> bool:
+        """Whether the last response was a 101 that was asked for."""
+        return self._parser.may_switch and self._parser.status == SWITCHING_PROTOCOLS and self._parser.complete
+
+    def detach(self) -> asyncio.Transport:
+        """Give the transport away, without reading on. Its next protocol has to call `connection_lost` here too."""
+        if not self.closed:
+            self.closed = True
+            if self._timer is not None:
+                self._timer.cancel()
+            self._armed = -inf  # no timer from here on
+            self._transport.pause_reading()
+        return self._transport
+
+    @property
+    def buffer(self) -> memoryview:
+        """What is read into, for whoever takes the transport."""
+        return self._buffer
+
+    @property
+    def idle_timeout(self) -> float:
+        """Seconds of silence that are too many."""
+        return self._idle_timeout
 
     def consumed(self) -> None:
         """The unread part of the response has been taken: read on."""

@@ -1,4 +1,4 @@
-"""Host names and authorities, strictly (RFC 9110 §7.2, RFC 3986 §3.2)."""
+"""Host names and authorities, strictly (RFC 9110 §7.2, RFC 3986 §3.2); and the address of whoever is connected."""
 
 from __future__ import annotations
 
@@ -45,6 +45,11 @@ def parse_host(value: str) -> Host:
     if not _LABELS.fullmatch(name):
         raise GatewayError(errors.HOST_INVALID, "Host has an empty label or is too long")
     return Host(name.removesuffix("."), port)
+
+
+def address_of(peername: object) -> str:
+    """A peer's IP address as text; empty for a unix socket."""
+    return str(peername[0]) if isinstance(peername, tuple) and peername else ""
 
 
 def _ipv6(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from gateway.errors import GatewayError
@@ -168,3 +168,24 @@ class Response:
 
 
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Answering(Protocol):
+    """The server's side of one request."""
+
+    def respond(self, request: Request, response: Response) -> None:
+        """This is the answer."""
+        ...
+
+    def run(self, request: Request, answer: Coroutine[Any, Any, Response]) -> None:
+        """The answer has to be waited for."""
+        ...
+
+    def may_end_by(self, cancel: Callable[[], None]) -> None:
+        """What to call should the client go away before the answer."""
+        ...
+
+
+Begin = Callable[[Request, Answering], None]
+"""The other way to answer: at once where that is possible, else by a coroutine. For a server that has it, it is cheaper
+than a `Handler`: most requests wait for their upstream alone, and need no coroutine for that."""

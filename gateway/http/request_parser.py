@@ -82,6 +82,7 @@ class RequestParser:
         "_known",
         "_last",
         "_last_section",
+        "_last_size",
         "_limits",
         "_llhttp",
         "_raw",
@@ -109,6 +110,7 @@ class RequestParser:
         self._known = known
         self._last: Fields | None = None
         self._last_section = b""
+        self._last_size = 0
         self._llhttp: HttpRequestParser | None = None
         self._raw = bytearray()
         self._url = b""
@@ -143,12 +145,16 @@ class RequestParser:
     def _recall(self, data: bytes, end: int) -> bool:
         """The whole head at once, if its fields are known."""
         line_end = data.find(b"\r\n")
-        section = data[line_end:end]
-        # The same as the last time on this connection: that is told without a hash of all its bytes.
-        fields = self._last if section == self._last_section else self._known.get(section)
+        # The same as the last time on this connection: that is told without a copy and a hash of all its bytes.
+        if self._last_size == end - line_end and data.startswith(self._last_section, line_end):
+            fields = self._last
+        else:
+            section = data[line_end:end]
+            fields = self._known.get(section)
+            if fields is not None:
+                self._last, self._last_section, self._last_size = fields, section, end - line_end
         if fields is None:
             return False
-        self._last, self._last_section = fields, section
         line = _PLAIN_LINE.fullmatch(data, 0, line_end)
         if line is None:
             return False

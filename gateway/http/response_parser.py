@@ -13,6 +13,7 @@ from typing import Final
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gateway.http.message import Field
+from gateway.http.switching import SWITCHING_PROTOCOLS
 
 HEAD_SIZE: Final = 64 * 1024
 """Bytes of a response head, its interim responses included, and of what stands between two pieces of a body."""
@@ -26,6 +27,7 @@ _KEEP_ALIVE_TIMEOUT = re.compile(rb"(?i)(?:^|[,;\s])timeout\s*=\s*\"?(\d{1,9})")
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"keep-alive"})
 _KINDS: Final[dict[bytes, bytes]] = {}
 _KNOWN_NAMES: Final = 1024
+_VERSIONS: Final = {b"HTTP/1.1 ": "1.1", b"HTTP/1.0 ": "1.0"}
 _H: Final = ord("H")
 _LF: Final = ord("\n")
 
@@ -49,12 +51,14 @@ class ResponseParser:
         "_overhead",
         "_spent",
         "_until_close",
+        "_version",
         "begun",
         "complete",
         "fields",
         "head_complete",
         "keep_alive",
         "length",
+        "may_switch",
         "persistent",
         "pieces",
         "reason",
@@ -79,6 +83,8 @@ class ResponseParser:
     def __init__(self) -> None:
         self._llhttp = HttpResponseParser(self)
         self._spent = False
+        self.may_switch = False
+        """Whether 101 was asked for; then `pieces` are what follows it, and nothing more can be fed."""
         self.expect("GET", None)
 
     def expect(self, method: str, interim: Interim | None) -> None:
@@ -92,6 +98,7 @@ class ResponseParser:
         self._head_size = 0
         self._overhead = 0
         self._until_close = False
+        self._version = ""
         self.status = 0
         self.reason = b""
         self.fields = []
@@ -109,8 +116,11 @@ class ResponseParser:
             self._feed_body(data)
             return
         # llhttp skips empty lines before the status line and takes RTSP and ICE for HTTP.
-        if not self.begun and data[0] != _H:
-            raise ResponseInvalid("the response does not begin with HTTP/")
+        if not self.begun:
+            if data[0] != _H:
+                raise ResponseInvalid("the response does not begin with HTTP/")
+            # Told here, in all but split status lines, it need not be made a text each time.
+            self._version = _VERSIONS.get(bytes(data[:9]), "")
         room = HEAD_SIZE - self._head_size
         self._head_size += len(data)
         if len(data) <= room:
@@ -118,7 +128,10 @@ class ResponseParser:
             return
         if not self._parse(data[:room]):
             raise ResponseInvalid("the head is too large")
-        self._feed_body(data[room:])
+        if self.status == SWITCHING_PROTOCOLS:
+            self.pieces.append(bytes(data[room:]))
+        else:
+            self._feed_body(data[room:])
 
     def end(self) -> bool:
         """The origin closed in an orderly way: whether that ends the response (RFC 9112 §8)."""
@@ -139,8 +152,9 @@ class ResponseParser:
         was_complete = self.complete
         try:
             self._llhttp.feed_data(data)
-        except HttpParserUpgrade:
-            raise ResponseInvalid("101 without having been asked for") from None
+        except HttpParserUpgrade as switch:
+            # It raises from what it calls first, so this 101 was asked for.
+            self.pieces.append(bytes(data[switch.args[0] :]))
         except HttpParserError as error:
             if not self.complete:
                 cause = error.__context__
@@ -169,10 +183,13 @@ class ResponseParser:
     def on_headers_complete(self) -> None:
         """Called by httptools: checks the head and finds the framing (RFC 9112 §6.3)."""
         status = self.status = self._llhttp.get_status_code()
-        version = self._llhttp.get_http_version()
+        version = self._version or self._llhttp.get_http_version()
         self._check_head(version)
         if status < 200:
-            self._check_interim()
+            if status == SWITCHING_PROTOCOLS and self.may_switch:
+                self._switch(version)
+            else:
+                self._check_interim()
             return
         chunked = self._read_framing()
         if chunked and version == "1.0":
@@ -213,10 +230,18 @@ class ResponseParser:
 
     def _check_interim(self) -> None:
         self._interim_count += 1
-        if self.status == 101:
+        if self.status == SWITCHING_PROTOCOLS:
             raise ResponseInvalid("101 without having been asked for")
         if self._interim_count > INTERIM_COUNT:
             raise ResponseInvalid("too many interim responses")
+
+    def _switch(self, version: str) -> None:
+        """The protocol is another one behind this head (RFC 9110 §15.2.2)."""
+        if version != "1.1" or not self._llhttp.should_upgrade():
+            raise ResponseInvalid("101 with HTTP/1.0, or without Upgrade and Connection: upgrade")
+        if self._read_framing() or self.length is not None:
+            raise ResponseInvalid("101 with a body")
+        self.persistent = self.head_complete = True
 
     def _check_head(self, version: str) -> None:
         if version != "1.1" and version != "1.0":

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from gateway.http.message import Handler
+from gateway.http.message import Begin, Handler
 from gateway.http.request_parser import KnownFields
 from gateway.http.server_connection import ServerConnection
 from gateway.http.server_limits import ServerLimits
+from gateway.http.switching import Connected
 
 __all__ = ["HttpServer", "ServerLimits"]
 
@@ -23,13 +24,16 @@ _SHORTEST_PERIOD: Final = 0.05
 class HttpServer:
     """Makes a connection for each client. Pass it to `loop.create_server` as the protocol factory."""
 
-    def __init__(self, handler: Handler, limits: ServerLimits, *, scheme: str = "http") -> None:
+    def __init__(
+        self, handler: Handler, limits: ServerLimits, *, scheme: str = "http", begin: Begin | None = None
+    ) -> None:
         self.handler = handler
+        self.begin = begin
         self.limits = limits
         self.scheme = scheme
         self.is_draining = False
         self.known_fields = KnownFields()
-        self.connections: set[ServerConnection] = set()
+        self.connections: set[Connected] = set()
         shortest = min(limits.request_head, limits.request_body, limits.idle)
         self._period = max(_SHORTEST_PERIOD, min(_LONGEST_PERIOD, shortest / 4))
         self._sweep: asyncio.TimerHandle | None = None
@@ -46,7 +50,7 @@ class HttpServer:
         return len(self.connections)
 
     def drain(self) -> None:
-        """Close idle connections; the busy ones close with their current response (RFC 9112 §9.6)."""
+        """Close idle connections and WebSockets; the busy ones close with their current response (RFC 9112 §9.6)."""
         self.is_draining = True
         for connection in list(self.connections):
             if connection.is_idle:

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Final, Protocol, cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, cast
 
 from gateway import errors
 from gateway.errors import GatewayError
-from gateway.http import lingering
 from gateway.http.body import UNREAD, Decoder, RequestBody, begin_body
+from gateway.http.ending_connection import EndingConnection
 from gateway.http.framing import expects_continue
-from gateway.http.hangup import has_hung_up
+from gateway.http.host import address_of
 from gateway.http.inline_task import InlineTask
 from gateway.http.lingering import Lingering
-from gateway.http.message import Field, Fields, Handler, Request, Response, Truncated
-from gateway.http.request_parser import KnownFields, RequestParser
+from gateway.http.message import Field, Fields, Request, Response, Truncated
+from gateway.http.persistence import may_persist
+from gateway.http.request_parser import RequestParser
 from gateway.http.response_head import BODILESS, CONTINUE, interim_head
 from gateway.http.response_writer import ResponseWriter
-from gateway.http.server_limits import ServerLimits
+from gateway.http.served_by import Server
+from gateway.http.switching import SWITCHING_PROTOCOLS, Switching, hand_over
 
 logger = logging.getLogger(__name__)
 
@@ -32,49 +34,26 @@ logger = logging.getLogger(__name__)
 _AT_ONCE: Final = 64
 
 
-class Server(Protocol):
-    """What a connection needs to know of its server."""
-
-    handler: Handler
-    limits: ServerLimits
-    scheme: str
-    is_draining: bool
-    known_fields: KnownFields
-    connections: set[ServerConnection]
-
-
-class ServerConnection(asyncio.Protocol):
+class ServerConnection(EndingConnection):
     """The protocol of one client. `_task` answers the request that was read last; `_body` is its body, until whole."""
 
     __slots__ = (
-        "_body",
+        "_cancel",
         "_decoder",
-        "_head_since",
-        "_idle_since",
-        "_is_ending",
         "_is_reading",
-        "_is_reading_paused",
-        "_keep_alive",
-        "_lingering",
-        "_loop",
-        "_parser",
         "_served",
-        "_server",
         "_task",
-        "_transport",
         "_unread",
-        "_writer",
         "peer",
     )
-
-    _transport: asyncio.Transport
-    _writer: ResponseWriter
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._loop = asyncio.get_running_loop()
         self._parser = RequestParser(server.limits.head, server.known_fields)
         self._task = InlineTask(self._loop, self._answered)
+        self._cancel: Callable[[], None] | None = None
+        self._is_answering = False
         self._body: RequestBody | None = None
         self._decoder: Decoder | None = None
         self._unread = b""
@@ -125,6 +104,9 @@ class ServerConnection(asyncio.Protocol):
         self._task.cancel()
         if self._body is not None:
             self._body.fail(GatewayError(errors.FRAMING_INVALID, "the client closed inside the body"))
+        if self._cancel is not None:
+            cancel, self._cancel = self._cancel, None
+            cancel()
         self._writer.resume()
 
     def pause_writing(self) -> None:
@@ -146,7 +128,7 @@ class ServerConnection(asyncio.Protocol):
         while data and not self._is_ending:
             if self._decoder is not None:
                 data = self._read_body(self._decoder, data)
-            elif self._task.is_running or self._writer.paused_since is not None or self._served >= last:
+            elif self._is_answering or self._writer.paused_since is not None or self._served >= last:
                 self._wait_with(data)
                 break
             else:
@@ -217,7 +199,7 @@ class ServerConnection(asyncio.Protocol):
         self._unread = data
         if len(data) > UNREAD:
             self._pause_reading()
-        if not self._task.is_running:
+        if not self._is_answering:
             self._loop.call_soon(self._go_on)
 
     def _pause_reading(self) -> None:
@@ -238,7 +220,36 @@ class ServerConnection(asyncio.Protocol):
 
     def _answer(self, request: Request) -> None:
         self._served += 1
-        self._task.start(self._exchange(request))
+        self._is_answering = True
+        if self._server.begin is None:
+            self.run(request, self._server.handler(request))
+            return
+        try:
+            self._server.begin(request, self)
+        except Exception as error:
+            self._answered(error)
+
+    # --- what the handler is given -----------------------------------------------------------------------------
+
+    def respond(self, request: Request, response: Response) -> None:
+        """This is the answer: written at once, but for a body that is still arriving."""
+        self._cancel = None
+        if response.stream is not None:
+            self._task.start(self._send(request, response))
+            return
+        self._begin_response(request, response)
+        if response.upon_end is not None:
+            response.upon_end(self._writer.sent, True)
+        self._answered(None)
+
+    def run(self, request: Request, answer: Awaitable[Response]) -> None:
+        """The answer has to be waited for."""
+        self._cancel = None
+        self._task.start(self._exchange(request, answer))
+
+    def may_end_by(self, cancel: Callable[[], None]) -> None:
+        """What to call should the client go away before the answer."""
+        self._cancel = cancel
 
     def _refuse(self, defect: GatewayError) -> None:
         """Answer what is no request, and close."""
@@ -247,19 +258,23 @@ class ServerConnection(asyncio.Protocol):
         self._is_ending = True
         self._answer(Request("", "", Fields(()), peer=self.peer, scheme=self._server.scheme, defect=defect))
 
-    async def _exchange(self, request: Request) -> None:
+    async def _exchange(self, request: Request, answer: Awaitable[Response]) -> None:
         try:
-            response = await self._server.handler(request)
+            response = await answer
         except Exception:
             logger.exception("unhandled error in the handler")
             response = Response(errors.INTERNAL.status, closes=True)
+        if response.status == SWITCHING_PROTOCOLS:
+            self._switch(cast("Switching", response))
+        else:
+            await self._send(request, response)
+
+    async def _send(self, request: Request, response: Response) -> None:
         is_http10 = request.version == (1, 0)
-        is_bodiless = request.method == "HEAD" or response.status in BODILESS
-        self._keep_alive = self._may_go_on(request, response, is_undelimited=is_http10 and not is_bodiless)
         is_whole = False
         try:
-            self._writer.send(response, is_bodiless=is_bodiless, is_http10=is_http10, closes=not self._keep_alive)
-            if response.stream is not None and not is_bodiless:
+            has_body = self._begin_response(request, response)
+            if response.stream is not None and has_body:
                 is_chunked = response.length is None and not is_http10
                 await self._writer.send_stream(response.stream, is_chunked=is_chunked)
             is_whole = True
@@ -270,30 +285,38 @@ class ServerConnection(asyncio.Protocol):
                 response.stream.close()
             if response.upon_end is not None:
                 response.upon_end(self._writer.sent, is_whole)
+
+    def _begin_response(self, request: Request, response: Response) -> bool:
+        """Write the head, and the body if it is there. Whether the response has one."""
+        is_http10 = request.version == (1, 0)
+        is_bodiless = request.method == "HEAD" or response.status in BODILESS
+        self._keep_alive = self._may_go_on(request, response, is_undelimited=is_http10 and not is_bodiless)
+        self._writer.send(response, is_bodiless=is_bodiless, is_http10=is_http10, closes=not self._keep_alive)
         if request.fields.section is not None and response.status < 400:
             self._server.known_fields.keep(request.fields)
+        return not is_bodiless
+
+    def _switch(self, response: Switching) -> None:
+        """Let another protocol have the connection; what came behind the request belongs to it."""
+        early, self._unread = self._unread, b""
+        self._keep_alive, self._is_reading_paused = True, False  # nothing is left to close or to read from here
+        self._server.connections.discard(self)
+        is_blocked = self._writer.paused_since is not None
+        hand_over(self._server, response, self._transport, early, is_blocked=is_blocked)
 
     def _may_go_on(self, request: Request, response: Response, *, is_undelimited: bool) -> bool:
-        """Whether another request may follow on this connection (RFC 9112 §9.3)."""
         limit = self._server.limits.requests_per_connection
-        if not self._keep_alive or response.closes or request.defect is not None or self._server.is_draining:
+        is_last = self._server.is_draining or (limit > 0 and self._served >= limit)
+        if is_last or not self._keep_alive or request.defect is not None:
             return False
-        if limit and self._served >= limit:
-            return False
-        if is_undelimited and response.length is None:
-            return False
-        body = self._body
-        if body is None:
-            return True
-        # A client that was never asked for its body may send it or not: what follows can't be told apart. And a large
-        # one is not worth reading when nobody wants it.
-        return body.is_whole or not (body.is_withheld or (body.length or 0) > lingering.SIZE)
+        return may_persist(response, self._body, is_undelimited=is_undelimited)
 
     def _write_interim(self, status: int, fields: Sequence[Field]) -> None:
         self._transport.write(interim_head(status, fields))
 
     def _answered(self, error: BaseException | None) -> None:
         """The exchange has ended: go on with what was sent meanwhile, or close."""
+        self._is_answering = False
         if error is not None:
             if not isinstance(error, asyncio.CancelledError):
                 # The handler answers its own faults, so this one is ours.
@@ -311,7 +334,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Read on, first what has been kept back."""
-        if self._task.is_running or self._is_ending or self._writer.paused_since is not None:
+        if self._is_answering or self._is_ending or self._writer.paused_since is not None:
             return
         if self._transport.is_closing():
             return
@@ -325,67 +348,7 @@ class ServerConnection(asyncio.Protocol):
     @property
     def is_idle(self) -> bool:
         """Whether no request is being read or answered."""
-        return not (self._task.is_running or self._parser.is_under_way)
-
-    def close(self) -> None:
-        """Close after what has been written is sent. Who is still sending is read for a while, and not listened to."""
-        if self._transport.is_closing():
-            return
-        is_sending = self._is_ending or (self._body is not None and not self._body.is_whole)
-        self._is_ending = True
-        self._lingering.since = self._loop.time()
-        if is_sending and self._transport.can_write_eof():
-            self.read_on()
-            self._transport.write_eof()
-        else:
-            self._transport.close()
-
-    def abort(self) -> None:
-        """Cut the connection off, whatever is still to be sent."""
-        self._is_ending = True
-        self._transport.abort()
-
-    def _break_off(self, *, is_delimited: bool) -> None:
-        """End a response that was not sent whole, so that nobody can take it for whole (RFC 9112 §8)."""
-        self._keep_alive = False
-        self._is_ending = True
-        if is_delimited:
-            self._transport.close()
-        else:
-            self._writer.reset()
-
-    def end_if_late(self, now: float) -> None:
-        """Called by the server's sweep: end what takes longer than its limit. Times are those of the event loop."""
-        limits = self._server.limits
-        if self._is_reading_paused and has_hung_up(self._transport):
-            self.abort()
-        elif self._writer.paused_since is not None and now - self._writer.paused_since > limits.request_body:
-            # Who stops reading would hold an upstream connection for ever.
-            self.abort()
-        elif self._lingering.since is not None:
-            is_sent = self._transport.get_write_buffer_size() == 0
-            if self._lingering.is_too_long(now, is_sent=is_sent, patience=limits.request_body):
-                self.abort()
-        elif self._body is not None and self._body.is_waited_for:
-            self._body.fail_if_silent(now, limits.request_body)
-        elif self._task.is_running:
-            pass  # its limits are those of whoever works for it
-        elif self._head_since is None:
-            if now - self._idle_since > limits.idle:
-                self.close()
-        elif now - self._head_since > limits.request_head:
-            self._end_late_head(limits.request_head)
-
-    def _end_late_head(self, limit: float) -> None:
-        if self._parser.is_under_way:
-            self._refuse(GatewayError(errors.REQUEST_TIMEOUT, f"no whole head in {limit:g} s"))
-        else:
-            self.close()
+        return not (self._is_answering or self._parser.is_under_way)
 
     def __repr__(self) -> str:
         return f"<ServerConnection {'idle' if self.is_idle else 'busy'}, {self._served} served>"
-
-
-def address_of(peername: object) -> str:
-    """The peer's IP address as text; empty for a unix socket."""
-    return str(peername[0]) if isinstance(peername, tuple) and peername else ""

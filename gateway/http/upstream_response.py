@@ -5,6 +5,7 @@ It knows the connection it comes from only as something that can be waited for, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from gateway.http.inline_task import Wakeup
@@ -28,6 +29,10 @@ class Source(Protocol):
         ...
 
 
+Told = Callable[["UpstreamResponse", Exception | None], None]
+"""Whoever is called, once, when the head of a response has arrived, or with the failure that came instead."""
+
+
 class UpstreamResponse:
     """A final response whose head has arrived; a `gateway.http.message.Stream`.
 
@@ -40,6 +45,7 @@ class UpstreamResponse:
         "_connection",
         "_failure",
         "_pieces",
+        "_told",
         "_waiter",
         "body",
         "complete",
@@ -58,11 +64,12 @@ class UpstreamResponse:
     body: bytes
     complete: bool
 
-    def __init__(self, connection: Source) -> None:
+    def __init__(self, connection: Source, told: Told | None = None) -> None:
         self._connection: Source | None = connection
         self._failure: Exception | None = None
         self._pieces: list[bytes] = []
         self._waiter: Wakeup | None = None
+        self._told = told
         self.status = 0
         self.body = b""
         self.complete = False
@@ -118,6 +125,9 @@ class UpstreamResponse:
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
             waiter.wake()
+        elif self._told is not None and (self.status or self._failure is not None):
+            told, self._told = self._told, None
+            told(self, self._failure if not self.status else None)
 
     def begin(self, parser: ResponseParser) -> None:
         """The head is there, and perhaps all the rest."""

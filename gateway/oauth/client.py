@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -20,6 +20,9 @@ from gateway.oauth.jose import Malformed, strict_json
 
 MAX_ANSWER = 2**20
 """Bytes read of any answer."""
+
+Form = Mapping[str, str] | Sequence[tuple[str, str]]
+"""The parameters of a body; as pairs where one may come twice (`resource`, RFC 8707 §2)."""
 
 _MAX_AGE = re.compile(r"(?:^|[,\s])max-age=([0-9]{1,9})(?:$|[,\s])", re.IGNORECASE)
 
@@ -58,6 +61,7 @@ class IssuerClient:
     """Talks to one issuer. `timeout` is for a whole exchange, in seconds; `connections` may be open at once.
 
     `tls` gives the context for a new connection, so that a certificate that was renewed is used from then on.
+    `proxy` gives the address of the proxy that leads to a URL, or None.
     """
 
     def __init__(
@@ -67,11 +71,13 @@ class IssuerClient:
         allow_http: bool = False,
         tls: Callable[[], ssl.SSLContext] | None = None,
         connections: int = 4,
+        proxy: Callable[[str], str | None] = lambda url: None,
     ) -> None:
         self.timeout = timeout
         self._allow_http = allow_http
         self._tls = tls
         self._connections = connections
+        self._proxy = proxy
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> IssuerClient:
@@ -90,9 +96,7 @@ class IssuerClient:
         found = _MAX_AGE.search(reply.cache_control)
         return Document(read_object(reply.body), float(found[1]) if found else None)
 
-    async def post(
-        self, url: str, form: Mapping[str, str], headers: Mapping[str, str], *, named_at: str | None = None
-    ) -> Reply:
+    async def post(self, url: str, form: Form, headers: Mapping[str, str], *, named_at: str | None = None) -> Reply:
         """POST a form. Raises `IssuerFailure` when there is no answer; what the answer means is for the caller."""
         return await self._exchange("POST", url, named_at, headers, form)
 
@@ -108,10 +112,10 @@ class IssuerClient:
         url: str,
         named_at: str | None,
         headers: Mapping[str, str],
-        form: Mapping[str, str] | None = None,
+        form: Form | None = None,
     ) -> Reply:
         try:
-            self._check_address(url, named_at)
+            check_address(url, named_at=named_at, allow_http=self._allow_http)
             return await self._request(method, url, headers, form)
         except TimeoutError:
             raise IssuerFailure("timeout", f"no answer in {self.timeout:g} s") from None
@@ -122,9 +126,7 @@ class IssuerClient:
             # urllib, yarl and the IDNA codec, about an address that came from the issuer's metadata.
             raise IssuerFailure("address", "an address that is no URL") from None
 
-    async def _request(
-        self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None
-    ) -> Reply:
+    async def _request(self, method: str, url: str, headers: Mapping[str, str], form: Form | None) -> Reply:
         # A redirect would let whoever answers choose another address for us (SSRF), so it is an answer like any other
         # that is not 200. Identity encoding: a small body can't become a large one.
         async with self._sessions().request(
@@ -134,6 +136,7 @@ class IssuerClient:
             data=form,
             allow_redirects=False,
             ssl=self._tls() if self._tls is not None else True,
+            proxy=self._proxy(url),
         ) as response:
             body = await self._read(response)
             return Reply(
@@ -158,15 +161,17 @@ class IssuerClient:
             )
         return self._session
 
-    def _check_address(self, url: str, named_at: str | None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme == "https" or (parts.scheme == "http" and self._allow_http):
-            return
-        # Plain HTTP to this machine is for issuers that run on it: one elsewhere must not send us to our neighbours
-        # behind the firewall (SSRF).
-        if parts.scheme == "http" and is_loopback(parts.hostname) and not _is_https(named_at):
-            return
-        raise IssuerFailure("address", "an address that is not https (allow_http is false)")
+
+def check_address(url: str, *, named_at: str | None = None, allow_http: bool = False) -> None:
+    """That what goes to this address is not for everybody to read. Raises `IssuerFailure`, ValueError for no URL."""
+    parts = urlsplit(url)
+    if parts.scheme == "https" or (parts.scheme == "http" and allow_http):
+        return
+    # Plain HTTP to this machine is for issuers that run on it: one elsewhere must not send us to our neighbours
+    # behind the firewall (SSRF).
+    if parts.scheme == "http" and is_loopback(parts.hostname) and not _is_https(named_at):
+        return
+    raise IssuerFailure("address", "an address that is not https (allow_http is false)")
 
 
 def read_object(body: bytes) -> dict[str, Any]:

@@ -71,6 +71,17 @@ class ClientSecretPost:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PublicClient:
+    """`none`: a client that can keep no secret only says who it is (RFC 6749 §2.1, §3.2.1)."""
+
+    client_id: str
+
+    def apply(self, endpoint: str, form: dict[str, str], headers: dict[str, str]) -> None:
+        """Add the client id to the form."""
+        form["client_id"] = self.client_id
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class TlsClientAuth:
     """`tls_client_auth`: the certificate of the connection is the proof, and the form says whose (RFC 8705 §2)."""
 

@@ -6,8 +6,8 @@ Knows nothing of keys; every address it finds is only as good as the document it
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,11 +19,20 @@ _NOT_FOUND = 404
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What the gateway uses of an issuer's metadata. `address` is where it was found."""
+    """What the gateway uses of an issuer's metadata. `address` is where it was found, `members` all that it says."""
 
     address: str
     jwks_uri: str | None = None
     introspection_endpoint: str | None = None
+    members: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+class OtherIssuer(IssuerFailure):
+    """The metadata is that of another issuer. `found` is the identifier it gives: a stranger's text, or None."""
+
+    def __init__(self, found: object) -> None:
+        super().__init__("issuer", "the metadata is that of another issuer")
+        self.found = found if isinstance(found, str) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +139,8 @@ async def _metadata(client: IssuerClient, issuer: str, address: str) -> Metadata
     members = (await client.fetch(address)).members
     if members.get("issuer") != issuer:
         # RFC 8414 §3.3: else one issuer's metadata could send us to another one's keys.
-        raise IssuerFailure("issuer", "the metadata is that of another issuer")
-    return Metadata(address, _endpoint(members, "jwks_uri"), _endpoint(members, "introspection_endpoint"))
+        raise OtherIssuer(members.get("issuer"))
+    return Metadata(address, _endpoint(members, "jwks_uri"), _endpoint(members, "introspection_endpoint"), members)
 
 
 def _endpoint(members: dict[str, Any], name: str) -> str | None:

@@ -118,7 +118,7 @@ def verify(token: UnverifiedToken, rules: TokenRules, keys: KeySet, now: float) 
     _check_audience_is_there(token.claims, rules)
     check_audience(token.claims, rules)
     check_required(token.claims, rules.required_claims)
-    _check_type(token, rules)
+    check_type(token, rules)
     return as_token(token.claims, rules, expires_at, key_id)
 
 
@@ -221,8 +221,11 @@ def check_required(claims: Mapping[str, Any], names: Iterable[str]) -> None:
         raise GatewayError(errors.CLAIM_INVALID, "sub is no text")
 
 
-def _check_type(token: UnverifiedToken, rules: TokenRules) -> None:
-    """Only an access token is one (RFC 8725 §3.11, §3.12): the same keys also sign ID tokens and logout tokens."""
+def check_type(token: UnverifiedToken, rules: TokenRules) -> None:
+    """Only an access token is one (RFC 8725 §3.11, §3.12): the same keys also sign ID tokens and logout tokens.
+
+    Raises `GatewayError`.
+    """
     if rules.token_type == "any":
         return
     kind = header_type(token.header)

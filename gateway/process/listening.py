@@ -16,12 +16,16 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.http.tls_listener import Handshakes, TlsListener
 from gateway.process.syn_filter import drop_new_connections
 
 BACKLOG = 1024
 
 # Where the kernel spreads connections over all that listen on one port. Elsewhere the workers share one socket.
 _SPREADS = sys.platform == "linux"
+
+_HANDSHAKES = 1.0
+"""Seconds for TLS handshakes that have begun when a drain does."""
 
 _UNDER_WAY = 0.1
 """Seconds for connections that are half open when no new ones are let in."""
@@ -178,9 +182,11 @@ def _shown(endpoint: tuple[object, ...]) -> str:
 class Acceptor:
     """Lets a server accept on sockets that others may accept on too, before, after or at the same time."""
 
-    def __init__(self, server: ProtocolFactory) -> None:
+    def __init__(self, server: ProtocolFactory, handshakes: Handshakes | None = None) -> None:
+        """With `handshakes` the server gets to know a client when TLS stands."""
         self._server = server
-        self._accepting: dict[socket.socket, asyncio.Server] = {}
+        self._handshakes = handshakes
+        self._accepting: dict[socket.socket, asyncio.Server | TlsListener] = {}
 
     async def accept_on(self, sockets: Collection[socket.socket]) -> None:
         """Accept on these sockets and no others."""
@@ -188,9 +194,7 @@ class Acceptor:
             self._accepting.pop(gone).close()
         for new in [each for each in sockets if each not in self._accepting]:
             # A copy, for the event loop closes what it was given.
-            self._accepting[new] = await asyncio.get_running_loop().create_server(
-                self._server, sock=new.dup(), backlog=BACKLOG
-            )
+            self._accepting[new] = await self._listener(new.dup())
 
     async def finish(self, sockets: Collection[socket.socket]) -> None:
         """Accept no more on any; take in the connections that these sockets have in their queues, and close them.
@@ -200,8 +204,18 @@ class Acceptor:
         await self.accept_on(())
         for each in sockets:
             for connection in _queued(each):
-                await asyncio.get_running_loop().connect_accepted_socket(self._server, connection)
+                if self._handshakes is not None:
+                    self._handshakes.begin(connection)
+                else:
+                    await asyncio.get_running_loop().connect_accepted_socket(self._server, connection)
             each.close()
+        if self._handshakes is not None:
+            await self._handshakes.finish(_HANDSHAKES)
+
+    async def _listener(self, listening: socket.socket) -> asyncio.Server | TlsListener:
+        if self._handshakes is not None:
+            return TlsListener(listening, self._handshakes)
+        return await asyncio.get_running_loop().create_server(self._server, sock=listening, backlog=BACKLOG)
 
 
 def _queued(listening: socket.socket) -> Iterator[socket.socket]:

@@ -18,6 +18,7 @@ from gateway.admin.metrics import Metrics
 from gateway.build import ALONE, Crew
 from gateway.config import Config
 from gateway.http.server import HttpServer
+from gateway.http.tls_listener import Handshakes
 from gateway.process import logs, traces
 from gateway.process.listening import Acceptor
 
@@ -36,8 +37,11 @@ class Service:
         self.gateway = build.build(config, crew)
         self.metrics = Metrics()
         self.health = self._make_health()
-        self._server = HttpServer(self.gateway.handle, build.server_limits(config, crew))
-        self._acceptor = Acceptor(self._server)
+        limits, tls = build.server_limits(config, crew), build.listener_tls(config)
+        scheme = "http" if tls is None else "https"
+        self._server = HttpServer(self.gateway.handle, limits, scheme=scheme, begin=self.gateway.begin)
+        handshakes = Handshakes(self._server, tls, timeout=limits.request_head) if tls is not None else None
+        self._acceptor = Acceptor(self._server, handshakes)
         self._tracing = traces.tracing(os.environ if environ is None else environ)
         self._observe()
 
@@ -57,6 +61,7 @@ class Service:
             key_sources=[issuer.keys for issuer in gateway.issuers.values()],
             caches={"token": [gateway.verifier], "introspection": gateway.introspections},
             revocations=lambda: len(gateway.revoker.deny_list),
+            upstreams=gateway.upstreams,
             redis=gateway.store,
         )
         for introspection in gateway.introspections:

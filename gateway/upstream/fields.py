@@ -141,7 +141,8 @@ class ResponseFields:
 
     def of(self, fields: Sequence[Field]) -> list[Field]:
         """The fields that go to the client."""
-        return self._passing.of(fields) + self._added
+        passing = self._passing.of(fields)
+        return passing + self._added if self._added else passing
 
 
 def lines(fields: Iterable[Field]) -> bytes:

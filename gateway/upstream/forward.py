@@ -6,23 +6,29 @@ Takes a `Permit`: what has not been decided on can't be forwarded.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 from gateway import errors
 from gateway.access.rules import Permit
 from gateway.errors import GatewayError
-from gateway.http import client
+from gateway.http import client, websocket_handshake
+from gateway.http.client import Pool, UpstreamResponse
 from gateway.http.max_forwards import forwarded_once, hops_left
 from gateway.http.message import Request, Response
 from gateway.http.response_head import BODILESS
 from gateway.http.response_parser import Interim
+from gateway.http.switching import SWITCHING_PROTOCOLS
 from gateway.record import RequestRecord
+from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.fields import RequestFields, ResponseFields
 from gateway.upstream.identity import Identity
-from gateway.upstream.inbound import Inbound
+from gateway.upstream.inbound import Action, Inbound
+from gateway.upstream.service import Upstream
 from gateway.upstream.target import Rewriting
+from gateway.upstream.websocket import switching, without_handshake
 
 _BUSY_RETRY_AFTER = 1
 # Methods whose requests announce an empty body too (RFC 9110 §8.6).
@@ -30,19 +36,23 @@ _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-@dataclass(slots=True, eq=False)
-class Upstream:
-    """A service behind the gateway, by its name in the configuration: where it is and its connections."""
+class Replaceable(Exception):
+    """The upstream closed its kept-alive connection before any byte of a response: the request may go over another.
 
-    name: str
-    pool: client.Pool
-    authority: str
-    is_unix: bool = False
+    `action` sends it.
+    """
+
+    def __init__(self, action: Action) -> None:
+        super().__init__()
+        self.action = action
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forward:
-    """The action of a route that has an upstream. `host` is what Host says there, None to keep the client's."""
+    """The action of a route that has an upstream. `host` is what Host says there, None to keep the client's.
+
+    With `names_endpoint` Host is that of the endpoint which is chosen, and `host` what `explain` shows.
+    """
 
     upstream: Upstream
     rewriting: Rewriting
@@ -52,10 +62,16 @@ class Forward:
     identity: Identity
     max_body: int
     timeout: float | None
+    names_endpoint: bool = False
     clock: Callable[[], float] = time.perf_counter
 
-    async def __call__(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> Response:
-        """Forward one request. Raises `GatewayError` when there is no answer to pass on."""
+    async def __call__(
+        self, inbound: Inbound, permit: Permit, record: RequestRecord, *, is_replacement: bool = False
+    ) -> Response:
+        """Forward one request. Raises `GatewayError` when there is no answer to pass on.
+
+        `is_replacement`: it was begun, and found a connection that had been closed.
+        """
         request, body = inbound.request, inbound.request.body
         if inbound.client.is_proxied:
             _check_early_data(request)
@@ -65,21 +81,62 @@ class Forward:
                 return Response(204)
             inbound = replace(inbound, request=forwarded_once(request, left))
         record.upstream = self.upstream.name
+        if b"upgrade" in request.fields.by_name and websocket_handshake.is_asked_for(request.fields):
+            return await self._open_websocket(inbound, permit, record)
         if body is not None:
             body.limit(self.max_body)
-        head = self.head(inbound, permit, record)
+        interim = self._interim(request) if request.interim is not None else None
         started = self.clock()
+        pool = self.upstream.direct
         try:
-            answer = await self.upstream.pool.send(
-                head,
-                method=request.method,
-                body=body,
-                chunked=body is not None and body.length is None,
-                response_timeout=self.timeout,
-                interim=self._interim(request) if request.interim is not None else None,
-            )
+            if pool is not None:
+                answer = await self._send(pool, self.head(inbound, permit, record), request, interim, is_replacement)
+            else:
+                answer = await self._send_to_one_of(inbound, permit, record, interim)
         except client.FAILURES as problem:
             raise self._failure(problem) from problem
+        return self._passed_on(answer, request, record, started)
+
+    def begin(
+        self, inbound: Inbound, permit: Permit, record: RequestRecord, done: Callable[[Response | Exception], None]
+    ) -> Callable[[], None] | None:
+        """Forward a request without a body at once, if a connection rests; None if it has to wait: call it then.
+
+        `done` is called with the response, or with what there is instead: a `Replaceable` when it may be sent again,
+        by calling this. What is returned ends it.
+        """
+        request = inbound.request
+        by_name = request.fields.by_name
+        pool = self.upstream.direct
+        if pool is None or b"upgrade" in by_name or b"early-data" in by_name or request.method == "OPTIONS":
+            return None  # there may be more to do than to send it on
+        record.upstream = self.upstream.name
+        started = self.clock()
+
+        def told(answer: client.UpstreamResponse, failure: Exception | None) -> None:
+            if failure is None:
+                done(self._passed_on(answer, request, record, started))
+            elif self._is_replaceable(connection, failure, request):
+                done(Replaceable(partial(self, is_replacement=True)))
+            else:
+                done(self._failure(failure))
+
+        connection = pool.begin(
+            self.head(inbound, permit, record),
+            method=request.method,
+            response_timeout=self.timeout,
+            interim=self._interim(request) if request.interim is not None else None,
+            told=told,
+        )
+        return connection.abort if connection is not None else None
+
+    def _is_replaceable(self, connection: client.Connection | None, failure: Exception, request: Request) -> bool:
+        is_lost = isinstance(failure, client.Disconnected) and connection is not None and connection.replaceable
+        return is_lost and request.method in client.REPLACEABLE
+
+    def _passed_on(
+        self, answer: client.UpstreamResponse, request: Request, record: RequestRecord, started: float
+    ) -> Response:
         record.upstream_seconds = self.clock() - started
         record.upstream_status = answer.status
         fields = self.response_fields.of(answer.fields)
@@ -87,13 +144,75 @@ class Forward:
             return Response(answer.status, fields, answer.body, answer.reason)
         return Response(answer.status, fields, b"", answer.reason, answer, answer.length)
 
-    def head(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> bytes:
-        """The request head for the upstream: one canonical request, so no framing of the client's survives."""
+    async def _open_websocket(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> Response:
+        """Ask the upstream for a WebSocket; what is no 101 is passed on as any other answer (RFC 6455 §4.1)."""
+        request = inbound.request
+        handshake = websocket_handshake.read(request)
+        endpoint = self._endpoint(inbound, permit)
+        pool = endpoint.pool if endpoint is not None else cast("Pool", self.upstream.direct)
+        host = endpoint.site.authority if endpoint is not None and self.names_endpoint else None
+        head = self.head(replace(inbound, request=without_handshake(request)), permit, record, host)
+        started = self.clock()
+        try:
+            answer, connection = await pool.switch(
+                head[:-2] + handshake.lines + b"\r\n",
+                response_timeout=self.timeout,
+                interim=self._interim(request) if request.interim is not None else None,
+            )
+            record.upstream_seconds = self.clock() - started
+            record.upstream_status = answer.status
+            if answer.status == SWITCHING_PROTOCOLS:
+                return switching(handshake, answer, connection, self.response_fields)
+        except client.FAILURES as problem:
+            raise self._failure(problem) from problem
+        fields = self.response_fields.of(answer.fields)
+        return Response(answer.status, fields, b"", answer.reason, answer, answer.length)
+
+    def _endpoint(self, inbound: Inbound, permit: Permit) -> Endpoint | None:
+        """Where to, if there is a choice."""
+        upstream = self.upstream
+        if upstream.direct is not None:
+            return None
+        return upstream.choose(upstream.key(inbound, permit) if upstream.key is not None else None)
+
+    def _send(
+        self, pool: Pool, head: bytes, request: Request, interim: Interim | None, is_replacement: bool = False
+    ) -> Awaitable[UpstreamResponse]:
+        body = request.body
+        return pool.send(
+            head,
+            method=request.method,
+            body=body,
+            chunked=body is not None and body.length is None,
+            response_timeout=self.timeout,
+            interim=interim,
+            is_replacement=is_replacement,
+        )
+
+    async def _send_to_one_of(
+        self, inbound: Inbound, permit: Permit, record: RequestRecord, interim: Interim | None
+    ) -> UpstreamResponse:
+        """The same where there is a choice: each endpoint gets a head of its own."""
+        request, upstream = inbound.request, self.upstream
+
+        def attempt(endpoint: Endpoint) -> Awaitable[UpstreamResponse]:
+            host = endpoint.site.authority if self.names_endpoint else None
+            return self._send(endpoint.pool, self.head(inbound, permit, record, host), request, interim)
+
+        key = upstream.key(inbound, permit) if upstream.key is not None else None
+        return await upstream.send(attempt, key=key, method=request.method, has_body=request.body is not None)
+
+    def head(self, inbound: Inbound, permit: Permit, record: RequestRecord, host: str | None = None) -> bytes:
+        """The request head for the upstream: one canonical request, so no framing of the client's survives.
+
+        `host` stands instead of the route's own.
+        """
         request, view = inbound.request, inbound.client
         identity = permit.rendered.get(self.identity)
         if identity is None:
             identity = permit.rendered[self.identity] = self.identity.lines(permit)
-        host = self.host if self.host is not None else view.authority
+        if host is None:
+            host = self.host if self.host is not None else view.authority
         target = self.rewriting(inbound.target, inbound.segments)
         return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b%bX-Request-Id: %b\r\n%b\r\n" % (
             request.method.encode("ascii"),

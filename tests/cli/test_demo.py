@@ -12,14 +12,19 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from gateway.demo.stories import STORIES
+
 COMMAND = (sys.executable, "-m", "gateway", "demo")
 SECONDS = 20.0
+# A token has to expire in it, and a device has to wait.
+TOUR_SECONDS = 180.0
 STATUSES = {
     "a public route": 200,
     "no token": 401,
@@ -95,6 +100,53 @@ def test_once_it_makes_the_requests_itself_and_tells_what_came_of_them() -> None
     assert "\n       upstream gets: POST /orders/acme\n" in told.stdout
     assert told.stdout.endswith("\nevery answer was as expected\n")
     assert told.stderr == ""
+
+
+def test_the_tour_on_the_terminal_plays_every_story_and_tells_whether_it_went_as_told() -> None:
+    command = [*COMMAND, "--tour", "--port", "0"]
+    told = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TOUR_SECONDS, check=False
+    )
+    assert (told.returncode, told.stderr) == (0, ""), told.stdout + told.stderr
+    for story in STORIES:
+        assert f"\n{story.title}: {story.subtitle} (" in told.stdout
+    assert told.stdout.count("\n    < HTTP/1.1 ") > 40
+    assert told.stdout.endswith("\nevery step went as told\n")
+    # It waits for nobody, has no colours, and shows no token that could be used.
+    assert "[Enter]" not in told.stdout
+    assert "\x1b" not in told.stdout
+    assert not re.search(r"eyJ[\w-]{20,}\.[\w-]{20,}\.", told.stdout)
+
+
+def test_a_signal_ends_the_tour_as_one_that_is_not_finished(tmp_path: Path) -> None:
+    output, folder = tmp_path / "output", tmp_path / "folder"
+    folder.mkdir()
+    with output.open("wb") as file:
+        environ = {**os.environ, "TMPDIR": str(folder)}
+        process = subprocess.Popen(
+            [*COMMAND, "--tour", "--port", "0"], stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environ
+        )
+    deadline = time.monotonic() + SECONDS
+    while "1. Ask without a token" not in output.read_text():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(SECONDS) == 1
+    assert output.read_text().endswith("\nended\n")
+    assert list(folder.iterdir()) == []
+
+
+def test_two_things_to_play_are_one_too_many() -> None:
+    told = subprocess.run([*COMMAND, "--tour", "--once"], capture_output=True, text=True, timeout=60, check=False)
+    assert told.returncode == 2
+    assert "--once and --tour can't both be" in told.stderr
+
+
+def test_the_guided_tour_is_at_the_printed_address(demo: Demo) -> None:
+    (address,) = re.findall(r"^guided tour +(http://127\.0\.0\.1:\d+/)$", demo.text, re.MULTILINE)
+    with urllib.request.urlopen(address, timeout=SECONDS) as page:
+        assert b"OAuth 2, click by click" in page.read()
 
 
 def test_every_printed_line_can_be_pasted_and_gives_what_it_says(demo: Demo) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from gateway import build
 from gateway.config import Config, ConfigError, ConfigUnreadable, load, parse, schema
 from gateway.config.conditions import Condition, PathParameter
+from gateway.config.source import read
 
 EXAMPLES = Path(__file__).parent.parent.parent / "config"
 BASE = """\
@@ -50,7 +51,7 @@ def problems(folder: Path, text: str, environ: dict[str, str] | None = None) -> 
 def test_the_examples_are_good_and_fit_the_schema(name: str) -> None:
     assert build.problems(load(EXAMPLES / name, {})) == ()
     jsonschema.Draft202012Validator.check_schema(schema())
-    jsonschema.validate(yaml.safe_load((EXAMPLES / name).read_text()), schema())
+    jsonschema.validate(read(EXAMPLES / name).data, schema())
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,13 @@ def test_each_rule_of_a_route_is_checked(tmp_path: Path, line: str, message: str
 @pytest.mark.parametrize(
     ("block", "message"),
     [
-        ("tls: {certificate: x}", "tls: not supported yet"),
+        ("tls: {certificate: x}", "tls.private_key: is missing"),
+        ("tls: {private_key: x}", "tls.certificate: is missing"),
+        (
+            "tls: {certificate: x, private_key: x, client_certificate: optional}",
+            "tls.client_ca: is missing; client_certificate: optional needs it",
+        ),
+        ("tls: {certificate: x, private_key: x, client_ca: x}", "tls.client_ca: has no meaning"),
         ("redis: {}", "redis.url: is missing"),
         ("redis: {url: 'redis://h', secret: short}", "redis.secret: must have 32 bytes at the least"),
         (
@@ -235,22 +242,81 @@ def test_each_rule_of_an_issuer_is_checked(tmp_path: Path, keys: str, message: s
 
 
 @pytest.mark.parametrize(
-    "more",
+    ("more", "message"),
     [
-        "urls: [http://a, http://b]",
-        "balance: random",
-        "health: {}",
-        "ejection: {for: 1s}",
-        "retry: {on: [connect]}",
-        "tls: {}",
+        ("urls: [http://b]", "orders: needs either url or urls"),
+        ("balance: fair", "orders.balance: must be round_robin, least_requests, random or hash:<header or claim>"),
+        ("balance: 'hash:'", "orders.balance: must be"),
+        ("balance: least_request", "did you mean least_requests"),
+        ("health: {path: healthz}", "orders.health.path: must be a path that begins with /"),
+        ("health: {path: '/a b'}", "orders.health.path: must be a path that begins with /"),
+        ("health: {interval: 0s}", "orders.health.interval: must be longer than nothing"),
+        ("health: {timeout: 0s}", "orders.health.timeout: must be longer than nothing"),
+        ("health: {status: [399-200]}", "orders.health.status: must be a status such as 200"),
+        ("health: {status: ok}", "orders.health.status: must be a status such as 200"),
+        ("ejection: {for: 0s}", "orders.ejection.for: must be longer than nothing"),
+        ("ejection: {failures: 0}", "orders.ejection.failures: must be at least 1"),
+        ("retry: {on: [connect, 500]}", "orders.retry.on[1]: must be one of connect, disconnect, timeout"),
+        ("retry: {budget: 1.5}", "orders.retry.budget: must be at most 1"),
+        ("retry: {methods: [get]}", "orders.retry.methods: must be an HTTP method in capitals"),
+        ("tls: {}", "orders.tls: has no meaning: no address is https://"),
     ],
 )
-def test_what_an_upstream_can_not_do_yet_is_refused(tmp_path: Path, more: str) -> None:
-    text = BASE.replace(
-        "    url: http://127.0.0.1:9000\n", f"    {'' if 'urls' in more else 'url: http://a'}\n    {more}\n"
-    )
-    found = problems(tmp_path, text)
-    assert found[0].endswith(f"upstreams.orders.{more.partition(':')[0]}: not supported yet"), found
+def test_each_rule_of_an_upstream_is_checked(tmp_path: Path, more: str, message: str) -> None:
+    found = problems(tmp_path, BASE.replace("    url: http://127.0.0.1:9000\n", f"    url: http://a\n    {more}\n"))
+    assert any(message in problem for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("urls: []", "orders.urls: must not be an empty list"),
+        ("urls: http://a", "orders.urls: must be a list of addresses, not a text"),
+        ("urls: [http://a, http://b, http://a]", "orders.urls[2]: http://a is there already; give it a weight instead"),
+        ("urls: [http://a/x, http://b/y]", "orders.urls: must all have the same base path"),
+        ("urls: [{url: http://a, weight: 0}]", "orders.urls[0].weight: must be at least 1"),
+        ("urls: [https://a]\n    tls: {certificate: x}", "orders.tls: certificate and private_key go together"),
+        ("urls: [https://a]\n    tls: {ca: x, verify: false}", "orders.tls.ca: has no meaning with verify: false"),
+    ],
+)
+def test_each_rule_of_several_addresses_is_checked(tmp_path: Path, more: str, message: str) -> None:
+    found = problems(tmp_path, BASE.replace("    url: http://127.0.0.1:9000\n", f"    {more}\n"))
+    assert any(message in problem for problem in found), found
+
+
+def test_an_upstream_may_say_everything_at_once(tmp_path: Path) -> None:
+    more = """urls: [http://a:1/x, {url: https://b/x, weight: 3}]
+    balance: hash:X-Session
+    health: {status: [200, 300-399]}
+    ejection: {}
+    retry: {on: [connect, 503], methods: GET}
+    tls: {verify: false}"""
+    config = load(write(tmp_path, BASE.replace("    url: http://127.0.0.1:9000\n", f"    {more}\n")), {})
+    upstream = config.upstreams["orders"]
+    assert [(endpoint.url, endpoint.weight) for endpoint in upstream.endpoints] == [
+        ("http://a:1/x", 1),
+        ("https://b/x", 3),
+    ]
+    assert (upstream.hash_key, upstream.health and upstream.health.status) == ("X-Session", ((200, 200), (300, 399)))
+    assert upstream.retry is not None
+    assert upstream.retry.on == ("connect", "503")
+    assert build.problems(config) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (f"{BASE}tls: {{certificate: /none, private_key: /none}}\n", "tls"),
+        (
+            BASE.replace("url: http://127.0.0.1:9000\n", "url: https://a\n    tls: {ca: /none}\n"),
+            "upstreams.orders.tls",
+        ),
+    ],
+)
+def test_a_certificate_that_can_not_be_used_is_a_problem(tmp_path: Path, text: str, place: str) -> None:
+    found = [str(problem) for problem in build.problems(load(write(tmp_path, text), {}))]
+    assert len(found) == 1
+    assert found[0].endswith(f"{place}: can't be used: No such file or directory")
 
 
 def test_introspection_that_is_off_is_fine(tmp_path: Path) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
+import logging
 from typing import Any
 
 import pytest
 from multidict import CIMultiDict
 
-from gateway.devauth.clients import Client
+from gateway.devauth.clients import Client, Clients, Lifetimes
 from gateway.devauth.grants import Grants
 from gateway.devauth.keys import SigningKeys
-from gateway.devauth.tokens import AccessTokens, IssuedToken
+from gateway.devauth.tokens import IssuedToken, Tokens
 
 SERVICE = Client("svc", "svc-secret", frozenset({"read", "write"}), "orders-api", claims={"tenant": "t1"})
 IDLE = Client("idle", "idle-secret", frozenset({"read"}), "orders-api", grant_types=frozenset())
@@ -21,7 +22,7 @@ BOASTER = Client(
     "boaster-secret",
     frozenset({"read", "write"}),
     "orders-api",
-    lifetime=60,
+    lifetimes=Lifetimes(access=60),
     claims={"tenant": "t2", "active": "very", "token_type": "golden"},
     access_token="opaque",
 )
@@ -33,8 +34,8 @@ POSTED = {"client_id": "svc", "client_secret": "svc-secret"}
 @pytest.fixture
 def grants() -> Grants:
     # ES256, since a key for it takes no time to make.
-    tokens = AccessTokens("http://127.0.0.1:1", SigningKeys("ES256"), clock=lambda: float(NOW))
-    return Grants([SERVICE, IDLE, BOASTER], tokens)
+    tokens = Tokens("http://127.0.0.1:1", SigningKeys("ES256"), clock=lambda: float(NOW))
+    return Grants(Clients([SERVICE, IDLE, BOASTER]), tokens, "orders-api")
 
 
 def basic(client_id: str = "svc", secret: str = "svc-secret") -> CIMultiDict[str]:
@@ -72,7 +73,8 @@ def test_two_tokens_are_never_the_same(grants: Grants) -> None:
     ("form", "headers", "status", "error"),
     [
         ({}, basic(), 400, "invalid_request"),
-        ({"grant_type": "authorization_code"}, basic(), 400, "unsupported_grant_type"),
+        ({"grant_type": "authorization_code"}, basic(), 400, "unauthorized_client"),
+        ({"grant_type": '"<é>'}, basic(), 400, "unsupported_grant_type"),
         (GRANT, basic("idle", "idle-secret"), 400, "unauthorized_client"),
         (GRANT, basic("nobody"), 401, "invalid_client"),
         (GRANT, basic(secret="wrong"), 401, "invalid_client"),
@@ -179,3 +181,15 @@ def test_nothing_that_is_shown_of_it_holds_a_secret_or_a_token(grants: Grants) -
             assert client.client_secret not in shown
             assert token.value not in shown
             assert token.claims["jti"] not in shown
+
+
+def test_no_level_of_logging_shows_a_token_or_a_secret(grants: Grants, caplog: pytest.LogCaptureFixture) -> None:
+    """authlib writes tokens at debug level."""
+    caplog.set_level(logging.DEBUG)
+    token = issued(grants).value
+    grants.endpoint("introspection", {"token": token}, basic())
+    grants.token(GRANT, basic(secret="wrong-secret"))
+    assert "a token for svc by client_credentials" in caplog.text
+    assert "refused unknown client: invalid_client" in caplog.text
+    for secret in (token, SERVICE.client_secret, "wrong-secret"):
+        assert str(secret) not in caplog.text

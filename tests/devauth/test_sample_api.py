@@ -41,6 +41,16 @@ async def test_what_is_ordered_is_kept_for_that_tenant_alone(api: Api) -> None:
         assert [order["item"] for order in (await answer.json())["orders"]] == ["fan"]
 
 
+async def test_there_is_an_invoice_for_each_order_of_the_tenant(api: Api) -> None:
+    async with api.get("/invoices/acme", headers={"X-Auth-Subject": "u1"}) as answer:
+        assert await answer.json() == {
+            "invoices": [{"order": 1, "amount": 42}],
+            "caller": {"X-Auth-Subject": "u1"},
+        }
+    async with api.get("/invoices/nobody") as answer:
+        assert (await answer.json())["invoices"] == []
+
+
 @pytest.mark.parametrize("content_type", ["text/plain; charset=nonsense", "text/plain; charset=utf-16", "a/b", ";;"])
 async def test_any_body_can_be_ordered(api: Api, content_type: str) -> None:
     async with api.post("/orders/acme", data=b"\xff\xfe\x00" * 100, headers={"Content-Type": content_type}) as answer:

@@ -11,13 +11,15 @@ from urllib.parse import quote_plus
 import aiohttp
 import pytest
 
-from gateway.devauth.clients import Client
+from gateway.devauth.clients import Client, Lifetimes
 from gateway.devauth.server import DevelopmentServer
 from gateway.oauth import jwt
 from gateway.oauth.keys import from_jwks
 
 SECRET = "a:b%c+d é/"
-SERVICE = Client("svc", SECRET, frozenset({"read", "write"}), "orders-api", lifetime=60, claims={"tenant": "t1"})
+SERVICE = Client(
+    "svc", SECRET, frozenset({"read", "write"}), "orders-api", lifetimes=Lifetimes(access=60), claims={"tenant": "t1"}
+)
 OTHER = Client("other", "other-secret", frozenset({"read"}), "orders-api", access_token="opaque")
 
 
@@ -179,6 +181,21 @@ async def test_it_listens_on_this_machine_alone() -> None:
 async def test_it_refuses_whatever_is_no_address_of_this_machine(host: str) -> None:
     with pytest.raises(ValueError, match=r"loopback|does not appear to be"):
         await DevelopmentServer([]).start(host)
+
+
+async def test_beyond_loopback_it_needs_an_issuer_that_nobody_overhears() -> None:
+    server = DevelopmentServer([SERVICE], "ES256")
+    with pytest.raises(ValueError, match="https"):
+        await server.start("0.0.0.0", beyond_loopback=True)
+    for issuer in ("http://login.example.com", "https://login.example.com/", "login.example.com"):
+        with pytest.raises(ValueError, match="issuer"):
+            DevelopmentServer([SERVICE], "ES256", issuer=issuer)
+    public = DevelopmentServer([SERVICE], "ES256", issuer="https://login.example.com")
+    await public.start("0.0.0.0", beyond_loopback=True)
+    try:
+        assert public.issuer == "https://login.example.com"
+    finally:
+        await public.stop()
 
 
 async def test_its_issuer_is_a_valid_address_over_ipv6_too() -> None:

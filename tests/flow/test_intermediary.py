@@ -209,7 +209,7 @@ async def test_a_gateway_that_forwards_to_itself_ends_it() -> None:
         port = w.address[1]
         async with world(OPEN, upstreams={"orders": {"url": f"http://127.0.0.1:{port}"}}) as other:
             # Round and round: the first one's upstream becomes the second one.
-            pool = w.gateway.pools["orders"]
+            pool = w.gateway.upstreams["orders"].direct
             pool.origin = type(pool.origin)("127.0.0.1", other.address[1])
             said = await w.ask("GET", "/open/x")
             assert reason(said) == (508, "loop_detected")

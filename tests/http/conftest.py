@@ -14,6 +14,8 @@ BOTH_LOOPS = {
     "test_inline_task.py",
     "test_response_writer.py",
     "test_server_connection.py",
+    "test_tls_listener.py",
+    "test_websocket_relay.py",
 }
 
 

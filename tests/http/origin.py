@@ -46,6 +46,10 @@ class Peer:
         """What has arrived, or arrives next."""
         return await self._take(self._reader.read(65536))
 
+    async def exactly(self, size: int) -> bytes:
+        """The next bytes, so many of them."""
+        return await self._take(self._reader.readexactly(size))
+
     async def send(self, *parts: bytes, pause: float | None = None) -> None:
         """Send each part, `pause` seconds apart."""
         for part in parts:
@@ -162,7 +166,8 @@ class ScriptedOrigin:
 async def pool_to(origin: ScriptedOrigin, **changes: Any) -> AsyncIterator[Pool]:
     """A pool that at its end has no connection left, whatever happened in between."""
     limits: dict[str, Any] = {"connect_timeout": 2, "response_timeout": 2, "idle_timeout": 2, "keep_alive": 30}
-    pool = Pool(Address("127.0.0.1", origin.port), **{**limits, "max_connections": 8, **changes})
+    address = Address("127.0.0.1", origin.port, tls=changes.pop("tls", None))
+    pool = Pool(address, **{**limits, "max_connections": 8, **changes})
     try:
         yield pool
     finally:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import random
+import socket
 import ssl
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -377,6 +380,58 @@ async def test_a_unix_socket_is_an_origin(tmp_path: Path) -> None:
     assert origin.received == [GET]
 
 
+# Several addresses
+
+
+@contextlib.contextmanager
+def unresponsive(host: str) -> Iterator[int]:
+    """A port that takes no connection and refuses none: the kernel drops what does not fit into a full queue."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server((host, 0), backlog=0))
+        for _ in range(4):
+            queued = stack.enter_context(socket.socket())
+            queued.setblocking(False)
+            queued.connect_ex(listening.getsockname())
+        time.sleep(0.05)
+        yield int(listening.getsockname()[1])
+
+
+async def test_the_next_address_is_tried_beside_one_that_does_not_answer_and_comes_first_from_then_on() -> None:
+    with unresponsive("127.0.0.2") as port:
+        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", port)
+        address = Origin("orders", port, addresses=("127.0.0.2", "127.0.0.1"))
+        pool = Pool(address, connect_timeout=5, response_timeout=5, idle_timeout=5, keep_alive=30, max_connections=2)
+        waits = []
+        try:
+            for _ in range(2):
+                started = time.monotonic()
+                await pool.try_connection()
+                waits.append(time.monotonic() - started)
+        finally:
+            pool.close()
+            server.close()
+        await until(lambda: pool.open == 0)
+    assert 0.2 < waits[0] < 5
+    assert waits[1] < waits[0]
+
+
+async def test_when_no_address_takes_a_connection_it_has_failed() -> None:
+    address = Origin("orders", 1, addresses=("127.0.0.2", "127.0.0.1", "::1"))
+    pool = Pool(address, connect_timeout=5, response_timeout=5, idle_timeout=5, keep_alive=30, max_connections=2)
+    with pytest.raises(ConnectFailed):
+        await pool.send(GET, method="GET")
+    assert pool.open == 0
+
+
+async def test_when_no_address_answers_the_time_for_a_connection_runs_out() -> None:
+    with unresponsive("127.0.0.2") as port:
+        address = Origin("orders", port, addresses=("127.0.0.2", "127.0.0.2"))
+        pool = Pool(address, connect_timeout=0.4, response_timeout=5, idle_timeout=5, keep_alive=30, max_connections=2)
+        with pytest.raises(ConnectTimeout):
+            await pool.send(GET, method="GET")
+        assert pool.open == 0
+
+
 # TLS
 
 
@@ -465,4 +520,97 @@ async def test_only_a_close_notify_ends_a_body_over_tls(
         else:
             with pytest.raises(Truncated):
                 await whole(response)
+        await until(lambda: pool.open == 0)
+
+
+# Another protocol on a connection
+
+
+ASK = b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+
+
+async def test_a_connection_that_switched_counts_until_it_is_lost_and_is_not_read_until_it_is_taken() -> None:
+    async def speak(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(SWITCH + b"first", b" second", pause=0.02)
+        await peer.until_closed()
+
+    async with ScriptedOrigin(speak) as origin, pool_to(origin, max_connections=1, connect_timeout=0.2) as pool:
+        answer, connection = await pool.switch(ASK)
+        assert (answer.status, answer.body, pool.open, pool.idle) == (101, b"first", 1, 0)
+        with pytest.raises(PoolTimeout):
+            await pool.send(GET, method="GET")
+        transport = connection.detach()
+        assert not transport.is_reading()
+        reader = asyncio.StreamReader()
+        transport.set_protocol(Taken(reader, connection.connection_lost))
+        transport.resume_reading()
+        assert await reader.readexactly(7) == b" second"
+        transport.close()
+        await until(lambda: pool.open == 0)
+
+
+class Taken(asyncio.StreamReaderProtocol):
+    """The next protocol of a transport; tells the one before of its end."""
+
+    def __init__(self, reader: asyncio.StreamReader, upon_end: Callable[[Exception | None], None]) -> None:
+        super().__init__(reader)
+        self._tell = upon_end
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._tell(exc)
+
+
+async def test_a_refused_switch_is_an_ordinary_response_on_a_connection_that_does_not_come_back() -> None:
+    refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"
+    async with ScriptedOrigin(answers(refusal)) as origin, pool_to(origin) as pool:
+        answer, _ = await pool.switch(ASK)
+        assert (answer.status, await whole(answer)) == (403, b"no")
+        await until(lambda: pool.open == 0)
+
+
+async def test_a_switch_on_a_connection_that_turns_out_to_be_closed_is_asked_once_more() -> None:
+    async def switched(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(SWITCH)
+        await peer.until_closed()
+
+    async with ScriptedOrigin(answers(OK, close=True), switched) as origin, pool_to(origin) as pool:
+        await pool.send(GET, method="GET")
+        await until(lambda: pool.open == 0 or pool.idle == 1)
+        answer, connection = await pool.switch(ASK)
+        assert answer.status == 101
+        connection.detach().abort()
+    assert origin.received[1] == ASK
+
+
+async def test_a_switch_that_nobody_waits_for_any_more_leaves_no_connection() -> None:
+    reached = asyncio.Event()
+
+    async def slow(peer: Peer) -> None:
+        await peer.head()
+        reached.set()
+        await asyncio.sleep(0.05)
+        await peer.send(SWITCH)
+        await peer.until_closed()
+
+    async with ScriptedOrigin(slow) as origin, pool_to(origin) as pool:
+        for seconds in (0.0, 0.049, 0.05, 0.051):
+            reached.clear()
+            asking = asyncio.create_task(pool.switch(ASK))
+            await reached.wait()
+            await asyncio.sleep(seconds)
+            if asking.done():
+                asking.result()[1].detach().abort()
+            asking.cancel()
+            await asyncio.wait([asking])
+            await until(lambda: pool.open == 0)
+
+
+async def test_no_answer_to_a_switch_in_time_ends_the_connection() -> None:
+    async with ScriptedOrigin(silent) as origin, pool_to(origin) as pool:
+        with pytest.raises(ResponseTimeout):
+            await pool.switch(ASK, response_timeout=0.05)
         await until(lambda: pool.open == 0)

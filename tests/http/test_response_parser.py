@@ -312,3 +312,58 @@ def test_a_response_after_one_to_head_is_read_from_its_first_byte() -> None:
         parser.expect(method, None)
         parser.feed(memoryview(OK + b"Content-Length: 2\r\n\r\n" + body))
         assert (parser.complete, parser.persistent, b"".join(parser.pieces)) == (True, True, body)
+
+
+# A switch of protocols that was asked for
+
+
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX: y\r\n\r\n"
+
+
+def asking() -> ResponseParser:
+    parser = ResponseParser()
+    parser.may_switch = True
+    parser.expect("GET", None)
+    return parser
+
+
+def test_what_follows_a_101_that_was_asked_for_is_left_as_it_is() -> None:
+    hints, behind = b"HTTP/1.1 103 Early Hints\r\n\r\n", b"\x81\x05hello HTTP/1.1 200 OK\r\n\r\n"
+    whole = hints + SWITCH + behind
+    for cut in range(len(hints + SWITCH)):
+        parser = asking()
+        if cut:
+            parser.feed(memoryview(whole[:cut]))
+        parser.feed(memoryview(whole[cut:]))
+        assert (parser.status, parser.complete, parser.persistent) == (101, True, True)
+        assert b"".join(parser.pieces) == behind
+        assert parser.fields[-1] == (b"X", b"y")
+
+
+def test_what_follows_a_101_may_be_more_than_a_head() -> None:
+    parser, behind = asking(), b"\x82" * HEAD_SIZE
+    parser.feed(memoryview(SWITCH[:50]))
+    parser.feed(memoryview(SWITCH[50:] + behind))
+    assert b"".join(parser.pieces) == behind
+    assert parser.persistent
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        SWITCH.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        SWITCH.replace(b"X: y", b"Content-Length: 0"),
+        SWITCH.replace(b"X: y", b"Content-Length: 5"),
+        SWITCH.replace(b"X: y", b"Transfer-Encoding: chunked"),
+        SWITCH.replace(b"Upgrade: websocket\r\n", b"") + b"\x81\x05hello",
+    ],
+)
+def test_a_101_that_can_be_read_in_two_ways_is_refused_also_where_one_was_asked_for(raw: bytes) -> None:
+    with pytest.raises(ResponseInvalid):
+        asking().feed(memoryview(raw))
+
+
+def test_another_answer_than_101_is_an_ordinary_response() -> None:
+    parser = asking()
+    parser.feed(memoryview(b"HTTP/1.1 403 Forbidden\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nno"))
+    assert (parser.status, b"".join(parser.pieces), parser.complete) == (403, b"no", True)

@@ -1,59 +1,15 @@
-"""The demo's world: its configuration, the tokens, and the requests worth trying."""
+"""The requests worth trying, as lines to paste, and the tokens that they send."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Final
 
-from gateway.devauth.clients import Client
+from gateway.devauth import defaults
 from gateway.devauth.server import DevelopmentServer
 
-AUDIENCE = "orders-api"
-SERVICE = Client(
-    "demo-service",
-    "demo-service-secret",
-    frozenset({"orders:read", "orders:write"}),
-    AUDIENCE,
-    claims={"tenant": "acme"},
-)
-
-CONFIGURATION = """\
-# The configuration of the running demo. Try: oauth-gateway check -c {path}
-listen: 127.0.0.1:{port}
-admin: {{listen: "127.0.0.1:{admin_port}"}}
-log: {{access: false, level: warning, format: text}}
-
-issuers:
-  demo:
-    issuer: {issuer}
-    audience: orders-api
-
-upstreams:
-  orders: {{url: "{upstream}"}}
-
-routes:
-  - name: health                    # anyone
-    path: /health
-    methods: [GET]
-    upstream: orders
-    public: true
-
-  - name: read-orders               # a token with the scope, for its own tenant alone
-    path: /orders/{{tenant}}
-    methods: [GET]
-    upstream: orders
-    require:
-      scopes: [orders:read]
-      claims: {{tenant: "{{tenant}}"}}
-
-  - name: write-orders
-    path: /orders/{{tenant}}
-    methods: [POST]
-    upstream: orders
-    require:
-      scopes: [orders:write]
-      claims: {{tenant: "{{tenant}}"}}
-"""
+SERVICE: Final = next(client for client in defaults.CLIENTS if client.client_id == "demo-service")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,189 @@
+"""Whether the token that opened a connection still holds, for as long as the connection lasts (a WebSocket).
+
+A request is decided once. What lasts longer is asked about again whenever something has changed that the decision
+rested on: the time, the deny list, the issuer's keys, or the age of its answer. One sweep looks after all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from gateway import errors
+from gateway.access import rules
+from gateway.access.claims import Parameters
+from gateway.access.credentials import find_credential
+from gateway.access.policy import Policy
+from gateway.access.verification import Verified
+from gateway.errors import GatewayError
+from gateway.http.message import Fields
+from gateway.oauth.key_source import cancelled
+from gateway.oauth.tokens import Credential
+from gateway.record import RequestRecord
+
+logger = logging.getLogger(__name__)
+
+_PERIOD: Final = 0.25
+"""Seconds between two sweeps: with the time that a revocation takes to get here it stays below the promised second."""
+
+_PATIENCE: Final = 30.0
+"""Seconds that a connection goes on while nobody can tell whether its token holds."""
+
+_PAUSE: Final = 2.0
+"""Seconds between two attempts to find out."""
+
+_AT_ONCE: Final = 16
+"""How many are asked about at the same time; an issuer has a limit of its own."""
+
+End = Callable[[GatewayError], None]
+
+
+class Standing:
+    """One connection and the token it was opened with. `end` is told once why it may not go on."""
+
+    __slots__ = ("_credential", "_parameters", "_policy", "_verified", "ask_after", "end", "is_asked", "unknown_since")
+
+    def __init__(self, policy: Policy, credential: Credential, parameters: Parameters, end: End) -> None:
+        self._policy = policy
+        self._credential = credential
+        self._parameters = parameters
+        self._verified: Verified | None = None
+        self.end = end
+        self.is_asked = False
+        """Somebody is finding out, or about to."""
+        self.unknown_since: float | None = None
+        self.ask_after = 0.0
+
+    def is_current(self, now: float) -> bool:
+        """Whether the last answer is still one. Raises `GatewayError` when the token holds no more."""
+        verified, deny_list = self._verified, self._policy.deny_list
+        if verified is None:
+            return False
+        if now >= verified.token.expires_at:
+            raise GatewayError(errors.TOKEN_EXPIRED, "exp has passed since the connection was opened")
+        if not deny_list.passes(verified.cleared):
+            verified.cleared = deny_list.check(verified.token, verified.cleared)
+        return verified.is_current(now)
+
+    async def ask(self) -> None:
+        """Check the token and the route's rules again. Raises `GatewayError`.
+
+        Not the proof of possession: that was given for the connection, and is not repeated on it.
+        """
+        policy, record = self._policy, RequestRecord("", 0.0)
+        verified = await policy.verifier.verify(
+            self._credential, record, introspects=policy.introspects, issuers=policy.rules.issuers
+        )
+        verified.cleared = policy.deny_list.check(verified.token, verified.cleared)
+        rules.permit(verified.token, policy.rules, self._parameters, record)
+        self._verified = verified
+
+
+class Watch:
+    """Looks after all standings of a gateway. Nothing runs while there is none."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        patience: float = _PATIENCE,
+    ) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._patience = patience
+        self._standings: set[Standing] = set()
+        self._due: deque[Standing] = deque()
+        self._sweep: asyncio.Task[None] | None = None
+        self._asking: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._standings)
+
+    def begin(self, policy: Policy, fields: Fields, parameters: Parameters, end: End) -> Standing | None:
+        """Watch over a connection that the policy has let in. None when there is nothing that could change: no token,
+        or a route that is not enforced.
+        """
+        if policy.is_public or not policy.is_enforced or (credential := find_credential(fields)) is None:
+            return None
+        standing = Standing(policy, credential, parameters, end)
+        self._standings.add(standing)
+        if self._sweep is None or self._sweep.done():
+            self._sweep = asyncio.get_running_loop().create_task(self._run())
+        return standing
+
+    def finish(self, standing: Standing | None) -> None:
+        """The connection has ended."""
+        if standing is not None:
+            self._standings.discard(standing)
+
+    async def close(self) -> None:
+        """Watch no more: what nobody watches does not go on."""
+        for standing in list(self._standings):
+            self._doubt(standing, GatewayError(errors.DRAINING), self._clock())
+        self._due.clear()
+        for task in (self._sweep, *self._asking):
+            await cancelled(task)
+
+    async def _run(self) -> None:
+        while self._standings:
+            await self._sleep(_PERIOD)
+            now = self._clock()
+            for standing in list(self._standings):
+                self._look(standing, now)
+            while self._due and len(self._asking) < min(_AT_ONCE, len(self._due)):
+                task = asyncio.get_running_loop().create_task(self._ask())
+                self._asking.add(task)
+                task.add_done_callback(self._asking.discard)
+
+    def _look(self, standing: Standing, now: float) -> None:
+        try:
+            is_current = standing.is_current(now)
+        except GatewayError as error:
+            self._doubt(standing, error, now)
+            return
+        except Exception:
+            self._fault(standing)
+            return
+        if is_current:
+            standing.unknown_since = None
+        elif not standing.is_asked and now >= standing.ask_after:
+            standing.is_asked = True
+            self._due.append(standing)
+
+    async def _ask(self) -> None:
+        """Find out about whoever is due, one after the other."""
+        while self._due:
+            standing = self._due.popleft()
+            try:
+                if standing in self._standings:
+                    await standing.ask()
+            except GatewayError as error:
+                self._doubt(standing, error, self._clock())
+            except Exception:
+                self._fault(standing)
+            finally:
+                standing.is_asked = False
+            # A signature takes 0.1 ms: others get their turn between two of them.
+            await self._sleep(0)
+
+    def _fault(self, standing: Standing) -> None:
+        """A defect of ours lets nobody go on unchecked."""
+        logger.exception("an open connection can't be checked")
+        self._doubt(standing, GatewayError(errors.INTERNAL), self._clock())
+
+    def _doubt(self, standing: Standing, error: GatewayError, now: float) -> None:
+        """It does not hold, or nobody can tell: then it may go on for a while."""
+        if error.reason is errors.ISSUER_UNAVAILABLE:
+            standing.ask_after = now + _PAUSE
+            if standing.unknown_since is None:
+                standing.unknown_since = now
+            if now - standing.unknown_since < self._patience:
+                return
+        if standing in self._standings:
+            self._standings.discard(standing)
+            standing.end(error)
