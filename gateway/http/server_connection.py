@@ -184,7 +184,7 @@ class ServerConnection(EndingConnection):
             self._decoder = None
             self._is_ending = True
             body.fail(defect)
-            if not self._task.is_running:
+            if not self._is_answering:
                 self.close()
             return b""
         if body.is_whole:

@@ -67,7 +67,7 @@ def _split_absolute(target: str) -> tuple[str, str]:
         raise GatewayError(errors.PATH_AMBIGUOUS, "blanks, control characters or non-ASCII bytes in the target")
     found = _ABSOLUTE.fullmatch(target)
     if found is None:
-        raise GatewayError(errors.REQUEST_INVALID, "the target is neither a path nor an absolute URL")
+        raise GatewayError(errors.FRAMING_INVALID, "the target is neither a path nor an absolute URL")
     rest = found[2]
     return found[1], rest if rest.startswith("/") else f"/{rest}"
 

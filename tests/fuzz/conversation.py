@@ -251,19 +251,31 @@ class House:
         self._runner.close()
         logging.getLogger().removeHandler(self._faults)
 
-    def hold(self, parts: Sequence[bytes], known: KnownFields | None = None, answer: bytes | None = None) -> Outcome:
-        """One conversation: the parts arrive one after the other, then the client ends it. Raises `Broken`."""
-        outcome = self._runner.run(self._hold(parts, known, answer))
+    def hold(
+        self,
+        parts: Sequence[bytes],
+        known: KnownFields | None = None,
+        answer: bytes | None = None,
+        *,
+        begins: bool = True,
+    ) -> Outcome:
+        """One conversation: the parts arrive one after the other, then the client ends it. Raises `Broken`.
+
+        Without `begins` every request takes the long way, as an awaited call.
+        """
+        outcome = self._runner.run(self._hold(parts, known, answer, begins=begins))
         if self._faults.found:
             found, self._faults.found = self._faults.found, []
             raise Broken(found[0])
         return outcome
 
-    async def _hold(self, parts: Sequence[bytes], known: KnownFields | None, answer: bytes | None) -> Outcome:
+    async def _hold(
+        self, parts: Sequence[bytes], known: KnownFields | None, answer: bytes | None, *, begins: bool
+    ) -> Outcome:
         pool = MemoryPool(answer)
         for action in self._routes:
-            action.upstream.pool = pool
-        server = HttpServer(self.gateway.handle, self._limits)
+            action.upstream.direct = pool
+        server = HttpServer(self.gateway.handle, self._limits, begin=self.gateway.begin if begins else None)
         server.known_fields = known if known is not None else KnownFields()
         connection = server()
         wire = Wire(connection, ("192.0.2.1", 1))
