@@ -37,8 +37,9 @@ async def test_a_turn_is_free_again_when_nobody_has_waited() -> None:
 
 async def test_who_goes_away_while_waiting_holds_up_nobody() -> None:
     turns = Turns()
-    first, gone, last = (asyncio.create_task(turns.take()) for _ in range(3))
-    await asyncio.wait([first])
+    _first, gone, last = (asyncio.create_task(turns.take()) for _ in range(3))
+    # One round of the loop: the first has its turn, the others have begun to wait, and nobody's turn has come yet.
+    await asyncio.sleep(0)
     gone.cancel()
     await asyncio.wait_for(last, 5)
     await asyncio.wait([gone])

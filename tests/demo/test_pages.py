@@ -154,6 +154,7 @@ async def test_the_way_to_a_token_and_its_refusal_by_keyboard_alone(page: Page, 
     await tab_to(page, "Go and sign in")
     await page.keyboard.press("Enter")
     await expect(page.get_by_label("User name")).to_be_focused()
+    await expect(page.get_by_label("User name")).to_be_focused()
     await page.keyboard.type("alice")
     await page.keyboard.press("Tab")
     await page.keyboard.type("alice")

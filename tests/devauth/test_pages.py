@@ -186,6 +186,7 @@ async def tab_to(page: Page, name: str) -> None:
 
 async def test_both_flows_work_by_keyboard_alone(page: Page, visitor: Visitor, application: Application) -> None:
     await page.goto(address(visitor, application))
+    await expect(page.get_by_label("User name")).to_be_focused()
     await page.keyboard.type("alice")
     await page.keyboard.press("Tab")
     await page.keyboard.type("alice")
@@ -198,6 +199,7 @@ async def test_both_flows_work_by_keyboard_alone(page: Page, visitor: Visitor, a
 
     told = await visitor.device()
     await page.goto(told["verification_uri"])
+    await expect(page.get_by_label("Code")).to_be_focused()
     await page.keyboard.type(told["user_code"])
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("button", name="Deny")).to_be_visible()

@@ -61,7 +61,8 @@ async def pair() -> AsyncIterator[Pair]:
         gateway = build.build(config)
         await gateway.start()
         loop = asyncio.get_running_loop()
-        servers = [make(gateway.handle, build.server_limits(config)) for make in (HttpServer, AiohttpServer)]
+        limits = build.server_limits(config)
+        servers = [HttpServer(gateway.handle, limits, begin=gateway.begin), AiohttpServer(gateway.handle, limits)]
         listeners = [await loop.create_server(server, "127.0.0.1", 0) for server in servers]
         addresses = [listener.sockets[0].getsockname() for listener in listeners]
         yield Pair(*addresses, origin)
