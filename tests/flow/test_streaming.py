@@ -24,7 +24,7 @@ from tests.dialogue import request, statuses
 from tests.gateway_process import GatewayProcess, serving
 from tests.http.origin import OK, Peer, ScriptedOrigin, answers, silent, until
 from tests.services import free_port
-from tests.world import ISSUER, public_jwks, world
+from tests.world import ISSUER, bearer, public_jwks, world
 
 OPEN = {"name": "open", "path": "/open/**", "public": True, "max_body": "0B"}
 SIZE = int(os.environ.get("STREAM_MIB", "256")) * 2**20
@@ -300,6 +300,26 @@ async def test_the_upstream_is_told_within_a_second_that_the_client_is_gone(
             writer.close()
         await asyncio.wait_for(w.origin.peers[0].ended.wait(), 1)
         await until(lambda: w.gateway.in_flight == 0)
+
+
+async def test_so_it_is_when_nothing_but_the_upstream_had_to_be_waited_for() -> None:
+    async def answer_once(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await peer.until_closed()
+
+    async with world({"name": "own", "path": "/own/**"}, origin=ScriptedOrigin(answer_once)) as w:
+        asked = request("GET", "/own/x", bearer())
+        reader, writer = await asyncio.open_connection(*w.address)
+        writer.write(asked)
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\nok"), 5)
+        writer.write(asked)  # known by now, and the connection rests
+        await until(lambda: w.sent_upstream.count(b"GET /own/x ") == 2)
+        assert len(w.origin.peers) == 1
+        writer.close()
+        await asyncio.wait_for(w.origin.peers[0].ended.wait(), 1)
+        await until(lambda: len(w.records) == 2)
+        assert (w.records[1].status, w.gateway.in_flight) == (499, 0)
 
 
 async def test_an_upstream_that_goes_away_frees_the_client_at_once() -> None:
