@@ -19,13 +19,8 @@ from gateway.errors import GatewayError, Reason
 from gateway.http.message import Fields
 from gateway.oauth.keys import KeySet
 from tests.access.test_verification import GOOD, OTHER, Keys, verifier
-from tests.http.origin import until
+from tests.http.websockets import until
 from tests.world import mint
-
-
-async def soon(seconds: float) -> None:
-    """Sweeps without their pauses."""
-    await asyncio.sleep(0 if seconds == 0 else 0.001)
 
 
 @dataclass
@@ -37,6 +32,8 @@ class Setting:
     revoker: Revoker
     keys: Keys
     now: list[float]
+    swept: list[int]
+    """How many sweeps there were."""
     ends: dict[str, Reason] = field(default_factory=dict)
     """Why each connection was ended, by its name."""
 
@@ -50,10 +47,10 @@ class Setting:
 
         return self.watch.begin(self.policy, fields, {}, end)
 
-    async def sweeps(self, count: int = 20) -> None:
+    async def sweeps(self, count: int = 10) -> None:
         """Let so many sweeps pass."""
-        for _ in range(count):
-            await asyncio.sleep(0.002)
+        enough = self.swept[0] + count
+        await until(lambda: self.swept[0] >= enough)
 
     async def ended(self, name: str) -> Reason:
         await until(lambda: name in self.ends)
@@ -62,11 +59,17 @@ class Setting:
 
 @contextlib.asynccontextmanager
 async def setting(*, fresh: KeySet | None = None, **policy: Any) -> AsyncIterator[Setting]:
-    now, keys, deny_list = [time.time()], Keys(GOOD, fresh), DenyList()
+    now, swept, keys, deny_list = [time.time()], [0], Keys(GOOD, fresh), DenyList()
+
+    async def soon(seconds: float) -> None:
+        """Sweeps without their pauses."""
+        swept[0] += seconds > 0
+        await asyncio.sleep(0 if seconds == 0 else 0.001)
+
     watch = Watch(clock=lambda: now[0], sleep=soon)
     whole = Policy(verifier(keys, now=now), deny_list, **{"rules": Rules(), **policy})
     try:
-        yield Setting(watch, whole, Revoker(deny_list, {"corp": 0.0}), keys, now)
+        yield Setting(watch, whole, Revoker(deny_list, {"corp": 0.0}), keys, now, swept)
     finally:
         await watch.close()
 

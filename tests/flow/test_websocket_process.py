@@ -15,8 +15,8 @@ import pytest
 
 from tests.gateway_process import ADMIN_TOKEN, GatewayProcess, serving
 from tests.http.frames import BINARY, close, frame
-from tests.http.origin import Script, ScriptedOrigin, until
-from tests.http.websockets import ClientSide, OriginSide, echo, switched, websocket
+from tests.http.origin import Script, ScriptedOrigin
+from tests.http.websockets import ClientSide, OriginSide, echo, switched, until, websocket
 from tests.outages.setting import MARGIN
 from tests.services import free_port
 from tests.world import AUDIENCE, ISSUER, bearer, public_jwks
@@ -127,7 +127,7 @@ async def test_it_is_one_line_of_the_log_and_one_request_of_the_metrics_when_it_
             assert s.access_lines() == []
             await client.bye()
             await client.rest()
-        await until(lambda: len(s.access_lines()) == 1, 10)
+        await until(lambda: len(s.access_lines()) == 1)
         line = s.access_lines()[0]
         assert (line["status"], line["upstream_status"], line["decision"], line["sub"]) == (101, 101, "allow", "u1")
         assert (line["bytes_in"], line["bytes_out"]) == (19, 11)

@@ -13,14 +13,15 @@ import pytest
 
 from tests.dialogue import request, statuses, talk
 from tests.http.frames import BINARY, MASK, TEXT, close, frame
-from tests.http.origin import OK, Peer, ScriptedOrigin, always_ok, answers, silent, until
-from tests.http.websockets import KEY, UPGRADE, OriginSide, echo, switch, switched, websocket
+from tests.http.origin import OK, Peer, ScriptedOrigin, always_ok, answers, silent
+from tests.http.websockets import KEY, PATIENCE, UPGRADE, OriginSide, echo, switch, switched, until, websocket
 from tests.issuer import FakeIssuer
 from tests.outages.setting import MARGIN
 from tests.services import held_port
 from tests.world import AUDIENCE, bearer, mint, public_jwks, world
 
 OPEN = {"name": "open", "path": "/open/**", "public": True}
+LAST = "Connection: close"
 OWN = {"name": "own", "path": "/own/{tenant}/**", "require": {"scopes": ["s"], "claims": {"tenant": "{tenant}"}}}
 
 
@@ -88,7 +89,8 @@ async def test_who_is_refused_is_refused_as_any_request_and_the_upstream_hears_n
 async def test_requests_behind_a_refused_websocket_are_answered_once_each_and_in_order() -> None:
     async with world(OWN, OPEN) as w:
         upgrade = request("GET", "/own/t1/ws", *UPGRADE, "Content-Length: 5") + b"12345"
-        answer = await talk(w.address, upgrade + request("GET", "/own/t1/admin") * 40 + request("GET", "/open/x"))
+        behind = request("GET", "/own/t1/admin") * 40 + request("GET", "/open/x", LAST)
+        answer = await talk(w.address, upgrade + behind, silence=PATIENCE)
         assert statuses(answer.raw) == [401] * 41 + [200]
         assert [record.path for record in w.records] == ["/own/t1/ws", *["/own/t1/admin"] * 40, "/open/x"]
         assert w.sent_upstream.count(b"\r\n\r\n") == 1
@@ -97,7 +99,7 @@ async def test_requests_behind_a_refused_websocket_are_answered_once_each_and_in
 async def test_frames_behind_a_refused_websocket_are_no_request_either() -> None:
     async with world(OWN) as w:
         early = frame(TEXT, b"GET /own/t1/admin HTTP/1.1\r\nHost: a\r\n\r\n", mask=b"\0\0\0\0")
-        answer = await talk(w.address, request("GET", "/own/t1/ws", *UPGRADE) + early)
+        answer = await talk(w.address, request("GET", "/own/t1/ws", *UPGRADE) + early, silence=PATIENCE)
         assert (statuses(answer.raw), answer.closed) == ([401, 400], True)
         assert w.origin.peers == []
 
@@ -122,7 +124,7 @@ async def test_a_handshake_that_is_none_is_400_and_the_upstream_hears_nothing(
     method: str, headers: tuple[str, ...]
 ) -> None:
     async with world(OPEN, origin=echoing()) as w:
-        answer = await talk(w.address, request(method, "/open/ws", *headers) + b"0\r\n\r\n")
+        answer = await talk(w.address, request(method, "/open/ws", *headers) + b"0\r\n\r\n", silence=PATIENCE)
         assert (answer.status, reason_in(answer.body), answer.closed) == (400, "request_invalid", True)
         assert "error" not in json.loads(answer.body)
         assert w.origin.peers == []
@@ -138,7 +140,7 @@ async def test_a_handshake_in_http_1_0_is_400() -> None:
 async def test_another_version_is_426_and_learns_which_one_to_use() -> None:
     async with world(OPEN) as w:
         old = request("GET", "/open/ws", *UPGRADE[:3], "Sec-WebSocket-Version: 8")
-        answer = await talk(w.address, old + request("GET", "/open/x"))
+        answer = await talk(w.address, old + request("GET", "/open/x", LAST), silence=PATIENCE)
         assert statuses(answer.raw) == [426, 200]
         assert answer.header("Sec-WebSocket-Version") == "13"
         assert (answer.header("Upgrade"), answer.header("Connection")) == ("websocket", "Upgrade")
@@ -193,7 +195,8 @@ async def test_the_client_gets_the_upstreams_fields_and_what_was_agreed() -> Non
 
     route = {**OPEN, "response_headers": {"set": {"X-Set": "2"}, "remove": ["Server"]}}
     async with world(route, origin=ScriptedOrigin(play)) as w:
-        answer = await talk(w.address, request("GET", "/open/ws", *UPGRADE, "Sec-WebSocket-Protocol: b, a"))
+        sent = request("GET", "/open/ws", *UPGRADE, "Sec-WebSocket-Protocol: b, a")
+        answer = await talk(w.address, sent, silence=2)
         assert statuses(answer.raw) == [103, 101]
         assert answer.raw.partition(b"HTTP/1.1 101")[2].split(b"\r\n") == [
             b" Switching Protocols",
@@ -212,7 +215,8 @@ async def test_the_client_gets_the_upstreams_fields_and_what_was_agreed() -> Non
 async def test_what_the_upstream_answers_instead_is_passed_on_and_its_connection_used_for_nothing_else() -> None:
     refusal = b"HTTP/1.1 403 Forbidden\r\nX-Why: no\r\nContent-Length: 4\r\n\r\nno.\n"
     async with world(OPEN, origin=ScriptedOrigin(answers(refusal), always_ok)) as w:
-        answer = await talk(w.address, request("GET", "/open/ws", *UPGRADE) + request("GET", "/open/x"))
+        sent = request("GET", "/open/ws", *UPGRADE) + request("GET", "/open/x", LAST)
+        answer = await talk(w.address, sent, silence=PATIENCE)
         assert statuses(answer.raw) == [403, 200]
         assert answer.header("X-Why") == "no"
         assert b"\r\n\r\nno.\nHTTP/1.1 200 OK" in answer.raw
@@ -227,7 +231,7 @@ async def test_a_long_refusal_of_the_upstream_streams(length: bytes) -> None:
         body = b"493e0\r\n" + body + b"\r\n0\r\n\r\n"
     refusal = b"HTTP/1.1 503 Busy\r\n" + length + b"\r\n\r\n" + body
     async with world(OPEN, origin=ScriptedOrigin(answers(refusal))) as w:
-        answer = await w.ask("GET", "/open/ws", *UPGRADE)
+        answer = await w.ask("GET", "/open/ws", *UPGRADE, LAST, silence=PATIENCE)
         assert (answer.status, answer.raw.count(b"x") >= 300_000) == (503, True)
 
 
@@ -259,7 +263,8 @@ async def test_a_101_that_is_no_answer_to_the_handshake_is_502_and_that_connecti
         await peer.until_closed()
 
     async with world(OPEN, origin=ScriptedOrigin(play, always_ok)) as w:
-        answer = await talk(w.address, request("GET", "/open/ws", *UPGRADE) + request("GET", "/open/x"))
+        sent = request("GET", "/open/ws", *UPGRADE) + request("GET", "/open/x", LAST)
+        answer = await talk(w.address, sent, silence=PATIENCE)
         assert statuses(answer.raw) == [502, 200]
         assert reason_in(answer.body.partition(b"HTTP/1.1")[0]) == "upstream_invalid"
         await asyncio.wait_for(w.origin.peers[0].ended.wait(), 5)
@@ -286,7 +291,7 @@ async def test_open_websockets_count_in_max_connections() -> None:
                 busy = await w.ask("GET", "/open/ws", *UPGRADE)
                 assert (busy.status, reason_in(busy.body)) == (503, "upstream_unavailable")
                 client.writer.close()
-                await until(lambda: w.gateway.upstreams["orders"].direct.open == 0, 5)
+                await until(lambda: w.gateway.upstreams["orders"].direct.open == 0)
             async with websocket(w.address, "/open/ws") as client:
                 assert client.status == 101
 
@@ -367,7 +372,7 @@ async def test_it_is_closed_when_the_issuer_says_that_its_opaque_token_is_not_ac
             websocket(w.address, "/own/t1/ws", "Authorization: Bearer opaque-1") as client,
         ):
             assert client.status == 101
-            await until(lambda: asked.requests["/introspect"] >= 3, 10)
+            await until(lambda: asked.requests["/introspect"] >= 3)
             asked.active.clear()
             goodbye = await client.frame()
             assert (goodbye.code, goodbye.payload[2:]) == (1008, b"token_inactive")
@@ -398,7 +403,7 @@ async def test_a_client_that_keeps_sending_is_cut_off_all_the_same() -> None:
         assert last.code == 1008
         await client.send(frame(BINARY, b"y" * 70_000, mask=MASK))
         await client.rest()
-        await until(lambda: len(w.records) == 1, 10)
+        await until(lambda: len(w.records) == 1)
 
 
 async def test_a_gateway_that_is_closed_leaves_none_open_that_nobody_watches() -> None:
@@ -459,9 +464,9 @@ async def test_whatever_is_sent_after_the_101_ends_in_order_and_disturbs_nobody(
                     await client.send(junk[5:])
             await bystander.say(b"still here")
             assert (await bystander.frame()).payload == b"still here"
-        await until(lambda: len(w.records) == 31, 10)
+        await until(lambda: len(w.records) == 31)
         assert {record.status for record in w.records} == {101}
-        await until(lambda: w.gateway.upstreams["orders"].direct.open == 0, 10)
+        await until(lambda: w.gateway.upstreams["orders"].direct.open == 0)
 
 
 async def willing(peer: Peer) -> None:

@@ -22,8 +22,8 @@ from gateway.http.server_limits import ServerLimits
 from gateway.http.switching import Switching, Tunnel
 from gateway.http.websocket_relay import Relay
 from tests.http.frames import Frame, frames_in
-from tests.http.origin import ScriptedOrigin, pool_to, until
-from tests.http.websockets import OriginSide, switched
+from tests.http.origin import ScriptedOrigin, pool_to
+from tests.http.websockets import OriginSide, switched, until
 
 OriginScript = Callable[[OriginSide], Awaitable[None]]
 
@@ -144,6 +144,6 @@ async def setting(
 
 async def ended(here: Setting, count: int = 1) -> None:
     """Every relay is over: told to whoever counts, forgotten by the server, its connection out of the pool."""
-    await until(lambda: len(here.ends) == count and here.pool.open == 0, 5)
+    await until(lambda: len(here.ends) == count and here.pool.open == 0)
     if here.server is not None:
-        await until(lambda: here.server.open_connections == 0, 5)
+        await until(lambda: here.server.open_connections == 0)

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.http.frames import BINARY, CLOSE, CONTINUATION, MASK, PING, PONG, TEXT, close, frame
-from tests.http.origin import until
 from tests.http.relays import ended, setting
-from tests.http.websockets import OriginSide, echo, websocket
+from tests.http.websockets import OriginSide, echo, until, websocket
 from tests.issuer import server_tls
 
 # --- what passes -------------------------------------------------------------------------------------------------

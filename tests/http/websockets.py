@@ -14,10 +14,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from tests.dialogue import request
 from tests.http.frames import MASK, Frame, close, frame, frames_in
 from tests.http.origin import Peer, Script
+from tests.http.origin import until as until_soon
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 UPGRADE = ("Connection: Upgrade", "Upgrade: websocket", f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Version: 13")
-PATIENCE = 10.0
+PATIENCE = 15.0
+"""Seconds that a busy machine may take for what is there at once."""
 
 
 def accept(key: bytes) -> bytes:
@@ -45,6 +47,11 @@ def switched(script: Callable[[OriginSide], Awaitable[None]], *lines: bytes, ear
         await script(OriginSide(peer))
 
     return play
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that will be so, on a machine that may be busy."""
+    await until_soon(condition, PATIENCE)
 
 
 async def next_frame(exactly: Callable[[int], Awaitable[bytes]]) -> Frame:
