@@ -284,7 +284,9 @@ class House:
             await self._settle(wire)
             if wire.is_closed:
                 break
-            connection.data_received(part)
+            # As a loop calls it, outside of any task: what is answered in place would be put off in the midst of one.
+            asyncio.get_running_loop().call_soon(connection.data_received, part)
+            await asyncio.sleep(0)
         await self._settle(wire, turns=12)
         outcome = read_responses(bytes(wire.sent), is_over=wire.is_closed or wire.has_ended or answer is not None)
         outcome.is_closed = wire.is_closed or wire.has_ended
