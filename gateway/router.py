@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from gateway import errors
 from gateway.errors import GatewayError
@@ -22,23 +21,32 @@ _NO_SEGMENTS: Mapping[str, str] = {}
 _REST = re.compile(r"\*\*|\{([A-Za-z_][A-Za-z0-9_]*):\*\*\}")
 
 
-@dataclass(frozen=True, slots=True)
+# No dataclasses here: mypyc can't compile a generic one (docs/decisions/0024).
+
+
 class Pattern(Generic[T]):
     """Which requests a route is for. Empty `hosts` or `methods` mean any; `name` is for messages."""
 
-    name: str
-    paths: tuple[str, ...]
-    value: T
-    hosts: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
+    __slots__ = ("hosts", "methods", "name", "paths", "value")
+
+    def __init__(
+        self, name: str, paths: tuple[str, ...], value: T, hosts: tuple[str, ...] = (), methods: tuple[str, ...] = ()
+    ) -> None:
+        self.name: Final = name
+        self.paths: Final = paths
+        self.value: Final = value
+        self.hosts: Final = hosts
+        self.methods: Final = methods
 
 
-@dataclass(slots=True)
 class Match(Generic[T]):
     """The route found. `segments` are the path parameters as sent, `parameters` the same percent-decoded."""
 
-    value: T
-    segments: Mapping[str, str]
+    __slots__ = ("segments", "value")
+
+    def __init__(self, value: T, segments: Mapping[str, str]) -> None:
+        self.value = value
+        self.segments = segments
 
     @property
     def parameters(self) -> Mapping[str, str]:
@@ -54,19 +62,24 @@ class RouteConflict(ValueError):
         self.pairs = tuple(pairs)
 
 
-@dataclass(frozen=True, slots=True)
 class _Entry(Generic[T]):
-    pattern: Pattern[T]
-    names: tuple[str | None, ...]
-    """Of each part of the path that is not literal, None for one without a name."""
+    """A route at one of its paths. `names` are of each part that is not literal, None for one without a name."""
+
+    __slots__ = ("names", "pattern")
+
+    def __init__(self, pattern: Pattern[T], names: tuple[str | None, ...]) -> None:
+        self.pattern: Final = pattern
+        self.names: Final = names
 
 
-@dataclass(slots=True)
 class _Leaf(Generic[T]):
     """What ends at one place of the trie: a route for each method, and one for any."""
 
-    by_method: dict[str, _Entry[T]] = field(default_factory=dict)
-    any_method: _Entry[T] | None = None
+    __slots__ = ("any_method", "by_method")
+
+    def __init__(self) -> None:
+        self.by_method: dict[str, _Entry[T]] = {}
+        self.any_method: _Entry[T] | None = None
 
     def add(self, entry: _Entry[T]) -> Iterator[str]:
         """Add a route; yields the names of those that stand in its place already."""
@@ -90,12 +103,16 @@ class _Leaf(Generic[T]):
         return methods | {"HEAD"} if "GET" in methods else methods
 
 
-@dataclass(slots=True)
 class _Node(Generic[T]):
-    literals: dict[str, _Node[T]] = field(default_factory=dict)
-    parameter: _Node[T] | None = None
-    leaf: _Leaf[T] | None = None
-    rest: _Leaf[T] | None = None
+    """A place of the trie: what each segment leads to, and what ends here."""
+
+    __slots__ = ("leaf", "literals", "parameter", "rest")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Node[T]] = {}
+        self.parameter: _Node[T] | None = None
+        self.leaf: _Leaf[T] | None = None
+        self.rest: _Leaf[T] | None = None
 
     def find(self, segments: list[str], at: int, captured: tuple[str, ...], search: _Search[T]) -> bool:
         """Look for the most specific leaf that allows the method, at the rest of the path. Visits no node twice."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from gateway import errors
@@ -39,7 +40,7 @@ class Policy:
     introspects: bool = False
     limit: RouteLimit | None = None
     failures: FailureLimit | None = None
-    asked: object = field(init=False)
+    asked: Hashable = field(init=False)
     """What a verification depends on besides the token: routes for which it is equal share them."""
 
     def __post_init__(self) -> None:

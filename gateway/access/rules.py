@@ -5,6 +5,7 @@ A `Permit` is what `upstream.forward` takes: without one nothing reaches an upst
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +40,7 @@ class Rules:
     uses_parameters: bool = False
     """Whether the verdict depends on the path besides the token, so that it can't be kept with the token."""
     where: str = ""
-    meaning: object = field(default_factory=object, repr=False)
+    meaning: Hashable = field(default_factory=object, repr=False)
     """The same object for rules of several routes that ask for the same: a permit by one is a permit by all."""
 
     challenge_scopes: tuple[str, ...] = field(init=False)

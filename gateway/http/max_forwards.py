@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 
 from gateway import errors
@@ -23,7 +22,15 @@ def hops_left(fields: Fields) -> int:
 
 def forwarded_once(request: Request, left: int) -> Request:
     """The request as the next hop gets it, with one hop less than the `left` ones."""
-    onward = copy.copy(request)
     raw = request.fields.raw
-    onward.fields = Fields((name, b"%d" % (left - 1) if name.lower() == _NAME else value) for name, value in raw)
-    return onward
+    return Request(
+        request.method,
+        request.target,
+        Fields((name, b"%d" % (left - 1) if name.lower() == _NAME else value) for name, value in raw),
+        request.body,
+        request.peer,
+        request.scheme,
+        request.version,
+        request.interim,
+        request.defect,
+    )

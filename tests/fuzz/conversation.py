@@ -177,28 +177,38 @@ def _chunks(data: bytes) -> tuple[int, bytes]:
         at = end + 2
 
 
-class MemoryPool(Pool):
-    """A pool whose connections lead to an `Upstream`."""
+class MemoryLoop(asyncio.SelectorEventLoop):
+    """A loop whose connections lead to an `Upstream` each, whatever their address."""
 
-    def __init__(self, answer: bytes | None = None) -> None:
-        super().__init__(
-            Origin("127.0.0.1", 9),
-            connect_timeout=5,
-            response_timeout=5,
-            idle_timeout=5,
-            keep_alive=30,
-            max_connections=8,
-        )
+    def __init__(self) -> None:
+        super().__init__()
         self.requests: list[tuple[bytes, bytes]] = []
-        self.answer = answer
+        self.answer: bytes | None = None
         self.wires: list[Upstream] = []
 
-    async def _open_connection(self) -> Connection:
-        connection = Connection(asyncio.get_running_loop(), idle_timeout=5, buffer=self._buffer, clock=self._clock)
+    def begin(self, answer: bytes | None) -> None:
+        """Forget the last conversation; `answer` is what upstreams say in the next one."""
+        self.requests, self.answer, self.wires = [], answer, []
+
+    async def create_connection(self, protocol_factory: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
+        """As that of asyncio."""
+        connection = protocol_factory()
         wire = Upstream(connection, self.requests, self.answer)
         connection.connection_made(wire)
         self.wires.append(wire)
-        return connection
+        return wire, connection
+
+
+def pool() -> Pool:
+    """Connections of a loop to its upstream."""
+    return Pool(
+        Origin("127.0.0.1", 9),
+        connect_timeout=5,
+        response_timeout=5,
+        idle_timeout=5,
+        keep_alive=30,
+        max_connections=8,
+    )
 
 
 @dataclass
@@ -233,7 +243,8 @@ class House:
     """A gateway and its event loop, for many conversations. For `with`."""
 
     def __init__(self) -> None:
-        self._runner = asyncio.Runner()
+        self._loop = MemoryLoop()
+        self._runner = asyncio.Runner(loop_factory=lambda: self._loop)
         self._faults = Faults()
         config = configuration(9, *ROUTES, limits=LIMITS, log={"level": "error"})
         self.gateway: Gateway = build.build(config)
@@ -272,9 +283,10 @@ class House:
     async def _hold(
         self, parts: Sequence[bytes], known: KnownFields | None, answer: bytes | None, *, begins: bool
     ) -> Outcome:
-        pool = MemoryPool(answer)
+        self._loop.begin(answer)
+        upstream = pool()
         for action in self._routes:
-            action.upstream.direct = pool
+            action.upstream.direct = upstream
         server = HttpServer(self.gateway.handle, self._limits, begin=self.gateway.begin if begins else None)
         server.known_fields = known if known is not None else KnownFields()
         connection = server()
@@ -290,8 +302,8 @@ class House:
         await self._settle(wire, turns=12)
         outcome = read_responses(bytes(wire.sent), is_over=wire.is_closed or wire.has_ended or answer is not None)
         outcome.is_closed = wire.is_closed or wire.has_ended
-        outcome.upstream = [(_without_id(head), body) for head, body in pool.requests]
-        await self._end(server, wire, pool)
+        outcome.upstream = [(_without_id(head), body) for head, body in self._loop.requests]
+        await self._end(server, wire, upstream)
         return outcome
 
     async def _settle(self, wire: Wire, turns: int = 2) -> None:
@@ -301,7 +313,7 @@ class House:
             if wire.is_closed:
                 return
 
-    async def _end(self, server: HttpServer, wire: Wire, pool: MemoryPool) -> None:
+    async def _end(self, server: HttpServer, wire: Wire, pool: Pool) -> None:
         if not wire.is_closed and not wire.protocol.eof_received():
             wire.close()
         for _ in range(8):
@@ -309,7 +321,7 @@ class House:
         if server.connections or self.gateway.in_flight:
             raise Broken(f"left over: {server.connections}, {self.gateway.in_flight} in flight")
         pool.close()
-        for upstream in pool.wires:
+        for upstream in self._loop.wires:
             upstream.close()
         for _ in range(3):
             await asyncio.sleep(0)
