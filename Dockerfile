@@ -12,7 +12,11 @@ ARG PYTHON_IMAGE=python:3.13-slim
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /opt/checkout
-# What builds: the build backend, locked as well, stays behind in this stage.
+# The way of a request is compiled (docs/decisions/0024); --build-arg COMPILED=0 leaves it as Python.
+ARG COMPILED=1
+RUN [ "$COMPILED" = 0 ] || command -v gcc >/dev/null \
+ || (apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev)
+# What builds: the build backend and the compiler of Python, locked as well, stay behind in this stage.
 COPY requirements-build.lock ./
 RUN python -m venv /opt/tools \
  && /opt/tools/bin/python -m pip install --require-hashes -r requirements-build.lock
@@ -23,7 +27,7 @@ RUN python -m venv --without-pip /opt/oauth-gateway \
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway ./gateway
 # Byte code by the hash of its source: the same from each build, and none is looked for or written at run time.
-RUN /opt/tools/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /opt/wheel . \
+RUN HATCH_BUILD_HOOK_ENABLE_MYPYC=$COMPILED /opt/tools/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /opt/wheel . \
  && python -m pip --python /opt/oauth-gateway/bin/python install --no-compile --no-deps --no-index /opt/wheel/*.whl \
  && /opt/oauth-gateway/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/oauth-gateway/lib
 

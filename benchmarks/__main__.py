@@ -19,7 +19,7 @@ from benchmarks.outage import run as outage
 from benchmarks.processes import StartError, allow_many_connections, first_line
 from benchmarks.rounds import Effort, say
 from benchmarks.scenarios import SCENARIOS
-from benchmarks.servers.gateway import BESIDE, gateway
+from benchmarks.servers.gateway import best, gateway
 from benchmarks.servers.nginx import NGINX
 
 
@@ -32,7 +32,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=_positive, default=3, help="rounds for each server, in turns (default: 3)")
     parser.add_argument("--seconds", type=_positive, help="seconds a round (default: 2), or of an outage in all (30)")
     parser.add_argument("--connections", type=_positive, default=32, help="connections of the load (default: 32)")
-    parser.add_argument("--command", type=Path, default=BESIDE, help="another oauth-gateway to measure")
+    parser.add_argument("--command", type=Path, help="another oauth-gateway to measure")
     keys = [scenario.key for scenario in SCENARIOS]
     parser.add_argument("--scenario", action="append", choices=keys, default=[], help="with --peers; may be repeated")
     parser.add_argument("--server", action="append", choices=peers.KEYS, default=[], help="with --peers; repeated too")
@@ -87,8 +87,9 @@ class Results:
 
 def _cost(options: argparse.Namespace) -> Results:
     effort = _effort(options)
-    text = cost.report(cost.measure(options.command, effort))
-    versions = [gateway(options.command).version(), NGINX.version()]
+    command = options.command or best()
+    text = cost.report(cost.measure(command, effort))
+    versions = [gateway(command).version(), NGINX.version()]
     return Results(versions, f"{_how(effort)}\n\n{text}")
 
 
@@ -109,8 +110,9 @@ def _peers(options: argparse.Namespace) -> Results:
 
 
 def _redis_outage(options: argparse.Namespace) -> Results:
-    outcome = outage.run(options.command, options.seconds or 30)
-    versions = [gateway(options.command).version(), " ".join(first_line("redis-server", "--version").split()[:3])]
+    command = options.command or best()
+    outcome = outage.run(command, options.seconds or 30)
+    versions = [gateway(command).version(), " ".join(first_line("redis-server", "--version").split()[:3])]
     text = outage_report.report(outcome)
     return Results(versions, text, outage_report.is_good(outcome))
 

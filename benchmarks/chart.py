@@ -20,6 +20,7 @@ _COLOURS = {
     "envoy-uncached": "#d3abe8",
     "apache": "#d9823b",
     "gateway": "#1b9e5a",
+    "gateway-python": "#8fcfae",
 }
 
 

@@ -17,18 +17,18 @@ from benchmarks.rounds import Absent, Effort, say
 from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.servers.apache import APACHE
 from benchmarks.servers.envoy import ENVOY, ENVOY_UNCACHED
-from benchmarks.servers.gateway import gateway
+from benchmarks.servers.gateway import gateways
 from benchmarks.servers.haproxy import HAPROXY
 from benchmarks.servers.nginx import NGINX
 from benchmarks.servers.peer import Peer
 
 OTHERS = (NGINX, HAPROXY, ENVOY, ENVOY_UNCACHED, APACHE)
-KEYS = (*(peer.key for peer in OTHERS), "gateway")
+KEYS = (*(peer.key for peer in OTHERS), "gateway", "gateway-python")
 
 
-def chosen_peers(keys: Sequence[str], command: Path) -> list[Peer]:
-    """The servers of these keys, or all of them, in the order of the table."""
-    return [peer for peer in (*OTHERS, gateway(command)) if not keys or peer.key in keys]
+def chosen_peers(keys: Sequence[str], command: Path | None = None) -> list[Peer]:
+    """The servers of these keys, or all of them, in the order of the table; `command` is another gateway's."""
+    return [peer for peer in (*OTHERS, *gateways(command)) if not keys or peer.key in keys]
 
 
 def chosen_scenarios(keys: Sequence[str]) -> list[Scenario]:

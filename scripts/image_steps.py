@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """The image without a container engine: runs the steps of the Dockerfile below a folder, and starts the result.
 
-    image_steps.py [FOLDER]   FOLDER must be empty or absent; without one a temporary folder is used and removed
+    image_steps.py [--build-arg NAME=VALUE]... [FOLDER]
+
+FOLDER must be empty or absent; without one a temporary folder is used and removed.
 
 The instructions are read from the Dockerfile itself, so what passes here is what an engine would be told. The base
 image is this machine's Python, the root of the file system is the folder. The result is started as the image would be:
@@ -12,6 +14,7 @@ the path. Prints one line a step and exits 1 when one fails. The Python that run
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -71,12 +74,12 @@ class Image:
 class Build:
     """The stages of a Dockerfile, one after the other at the same place: absolute paths in a stage stay true."""
 
-    def __init__(self, folder: Path, context: Path = CHECKOUT) -> None:
+    def __init__(self, folder: Path, arguments: Mapping[str, str], context: Path = CHECKOUT) -> None:
         self.root = folder / "root"
         self.image = Image()
         self._folder = folder
         self._context = context
-        self._arguments: dict[str, str] = {}
+        self._arguments = dict(arguments)
         self._stages: dict[str, Path] = {}
         self._stage = ""
         self._kept = kept_by(context / ".dockerignore")
@@ -153,7 +156,12 @@ class Build:
 
     def _run(self, text: str) -> None:
         below = re.sub(r"(?<![\w./-])/opt/", f"{self.root}/opt/", text)
-        environ = {**os.environ, **self.image.environ, "PATH": f"{self.root}/usr/local/bin:{os.environ['PATH']}"}
+        environ = {
+            **os.environ,
+            **self._arguments,
+            **self.image.environ,
+            "PATH": f"{self.root}/usr/local/bin:{os.environ['PATH']}",
+        }
         done = subprocess.run(
             ["sh", "-c", below],
             cwd=self.below(self.image.folder),
@@ -310,9 +318,19 @@ def remove(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def main(arguments: list[str]) -> int:
+def options() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="The image without a container engine.")
+    parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE", help="as of docker build")
+    parser.add_argument("folder", nargs="?", type=Path, help="empty or absent; else a temporary one, removed again")
+    return parser
+
+
+def main(words: list[str]) -> int:
     """Build in a clean folder, start the result, and say how it went."""
-    given = Path(arguments[0]).resolve() if arguments else None
+    chosen = options().parse_args(words)
+    arguments = {name: value for name, _, value in (word.partition("=") for word in chosen.build_arg)}
+    given = chosen.folder.resolve() if chosen.folder is not None else None
     folder = given or Path(tempfile.mkdtemp(prefix="oauth-gateway-image-"))
     if folder.exists() and any(folder.iterdir()):
         print(f"{folder} is not empty", file=sys.stderr)
@@ -321,7 +339,7 @@ def main(arguments: list[str]) -> int:
     # The image's user has to get in.
     folder.chmod(0o755)
     try:
-        build = Build(folder)
+        build = Build(folder, arguments)
         build.run()
         started = time.monotonic()
         container = Container(build)

@@ -15,7 +15,9 @@ from benchmarks.servers.peer import Peer, Setting, Unsupported
 from gateway import __version__
 
 BESIDE = Path(sys.executable).with_name("oauth-gateway")
-"""The command of the environment this runs in."""
+"""The command of the environment this runs in: it runs the sources of the checkout."""
+COMPILED = Path(__file__).resolve().parents[2] / "build" / "compiled" / "oauth-gateway"
+"""The same, compiled, where scripts/compile has made it."""
 
 
 def configuration(
@@ -47,7 +49,19 @@ def write(folder: Path, content: Mapping[str, Any]) -> Path:
     return file
 
 
-def gateway(command: Path = BESIDE) -> Peer:
+def best() -> Path:
+    """The command that users who care for speed have: the compiled one, where there is one."""
+    return COMPILED if COMPILED.exists() else BESIDE
+
+
+def gateways(command: Path | None = None) -> tuple[Peer, ...]:
+    """The gateway by the path of its command, or else compiled, where it is, and as Python."""
+    if command is not None or not COMPILED.exists():
+        return (gateway(command or BESIDE),)
+    return (gateway(COMPILED, "gateway", "oauth-gateway, compiled"), gateway(BESIDE, "gateway-python", "oauth-gateway"))
+
+
+def gateway(command: Path = BESIDE, key: str = "gateway", name: str = "oauth-gateway") -> Peer:
     """The gateway, by the path of its command."""
 
     def serve(setting: Setting) -> Sequence[str]:
@@ -60,7 +74,7 @@ def gateway(command: Path = BESIDE) -> Peer:
     def version() -> str:
         return f"oauth-gateway {__version__}"
 
-    return Peer("gateway", "oauth-gateway", lambda: command if command.exists() else None, serve, version)
+    return Peer(key, name, lambda: command if command.exists() else None, serve, version)
 
 
 def _check(command: Path, file: Path) -> None:

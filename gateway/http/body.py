@@ -226,11 +226,14 @@ class ChunkDecoder:
 
     def _parse(self, data: bytes) -> None:
         pieces = len(self._pieces)
+        is_malformed = False
         try:
             self._llhttp.feed_data(data)
         except HttpParserError:
-            # `from None`: the parser's message may quote what the client sent.
-            raise GatewayError(errors.FRAMING_INVALID, "the body's framing is malformed") from None
+            is_malformed = True
+        if is_malformed:
+            # Out here the parser's complaint, which may quote what the client sent, does not come along.
+            raise GatewayError(errors.FRAMING_INVALID, "the body's framing is malformed")
         # Neither extensions nor trailers are handed out, so without this bound they could go on for ever.
         self._overhead = self._overhead + len(data) if len(self._pieces) == pieces else 0
         if self._overhead > _OVERHEAD:

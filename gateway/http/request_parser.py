@@ -197,6 +197,7 @@ class RequestParser:
     def _parse(self, data: bytes) -> None:
         if self._llhttp is None:
             self._llhttp = HttpRequestParser(self)
+        defect: GatewayError | None = None
         try:
             self._llhttp.feed_data(data)
         except HttpParserUpgrade:
@@ -204,7 +205,10 @@ class RequestParser:
             self._llhttp = None
         except HttpParserError as error:
             self._llhttp = None
-            raise _defect(error) from None
+            defect = _defect(error)
+        if defect is not None:
+            # Out here the parser's complaint, which may quote what the client sent, does not come along.
+            raise defect
         if self.is_complete:
             self._check_line()
 

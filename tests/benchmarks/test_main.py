@@ -12,6 +12,7 @@ import pytest
 from benchmarks.__main__ import arguments
 from benchmarks.cost import CACHED_JWT, CACHED_OPAQUE, opaque_beside_jwt
 from benchmarks.load import Figures, Sample
+from benchmarks.servers.gateway import BESIDE
 from tests.benchmarks.conftest import needs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,7 +74,7 @@ def test_what_is_missing_is_named_with_how_to_install_it(tmp_path: Path) -> None
 def test_the_short_run_prints_the_floor_a_jwt_and_an_opaque_token(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("<!-- scripts/bench -->\n<!-- /scripts/bench -->\n")
-    result = bench("--rounds", "1", "--seconds", "1", "--into", str(page))
+    result = bench("--rounds", "1", "--seconds", "1", "--into", str(page), "--command", str(BESIDE))
     assert result.returncode == 0, result.stderr
     rows = [line.split("|")[1].strip() for line in result.stdout.splitlines() if line.startswith("| ")]
     assert rows[2:] == ["nginx, no check", CACHED_JWT, CACHED_OPAQUE]

@@ -319,4 +319,4 @@ def test_refusals_tell_what_is_wrong_and_quote_nothing() -> None:
         assert refused.value.reason is errors.FRAMING_INVALID
         assert "CANARY" not in repr(refused.value)
         assert refused.value.__cause__ is None
-        assert refused.value.__suppress_context__
+        assert refused.value.__context__ is None
