@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections import Counter
 
 from tests.dialogue import Answer, statuses, talk
-from tests.world import bearer, world
+from tests.issuer import FakeIssuer
+from tests.world import AUDIENCE, bearer, world
 
 ROUTE = {"name": "read", "path": "/read/{id}", "require": {"scopes": ["s"]}}
 LIMIT = {"requests": 2, "per": "1m"}
@@ -83,3 +86,21 @@ async def test_no_token_and_a_token_that_does_not_suffice_are_no_guesses() -> No
             assert (await w.ask("GET", "/read/1")).status == 401
             assert (await w.ask("GET", "/read/1", bearer(scope="other"))).status == 403
         assert (await w.ask("GET", "/read/1", bearer(scope="s"))).status == 200
+
+
+async def test_guesses_that_are_all_made_at_once_cost_the_issuer_no_more_than_the_limit() -> None:
+    async with FakeIssuer() as asked:
+        asked.delay = 0.1
+        asked.active["good"] = {"sub": "u1", "scope": "s"}
+        introspection = {"client_id": "gateway", "client_secret": "s3cret"}
+        issuers = {"corp": {"issuer": asked.issuer, "audience": AUDIENCE, "introspection": introspection}}
+        limits = {"failed_authentication": {"requests": 3, "per": "1m"}}
+        async with world(ROUTE, issuers=issuers, limits=limits) as w:
+            await w.gateway.wait_for_keys(10)
+            good = [w.ask("GET", "/read/1", "Authorization: Bearer good") for _ in range(20)]
+            assert [answer.status for answer in await asyncio.gather(*good)] == [200] * 20
+            before = asked.requests["/introspect"]
+            guesses = [w.ask("GET", "/read/1", f"Authorization: Bearer guess-{n}") for n in range(60)]
+            found = Counter(answer.status for answer in await asyncio.gather(*guesses))
+            assert found == {401: 3, 429: 57}
+            assert asked.requests["/introspect"] - before == 3
