@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import re
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ _API = """
     default_type application/json;
     upstream reader {{ server 127.0.0.1:{reader}; keepalive 256; keepalive_requests 100000000; }}
     server {{
-        listen 127.0.0.1:{port} backlog=4096 reuseport;
+        {listens}
         location / {{ return 200 '{{"id": "42", "state": "paid", "total": 1999}}'; }}
         location = {counter} {{ stub_status; }}
         location = {upload} {{
@@ -102,7 +103,7 @@ def upstream(cores: Sequence[int], folder: Path, issuer: Issuer) -> Iterator[Ups
             downloads.append(f"location = {path} {{ alias {file}; }}")
         certificate, private_key = self_signed(folder)
         settings = {
-            "port": (port := free_port()),
+            "listens": _listens(port := free_port()),
             "tls_port": (tls_port := free_port()),
             "certificate": certificate,
             "private_key": private_key,
@@ -115,6 +116,15 @@ def upstream(cores: Sequence[int], folder: Path, issuer: Issuer) -> Iterator[Ups
         }
         stack.enter_context(_nginx("upstream", _API, cores, folder, port, **settings))
         yield Upstream(port, f"https://127.0.0.1:{tls_port}{JWKS_PATH}")
+
+
+def hosts() -> list[str]:
+    """Addresses that lead to it, as to several endpoints; one alone where the system has no others of loopback."""
+    return [f"127.0.0.{number}" for number in ((1, 2, 3) if sys.platform == "linux" else (1,))]
+
+
+def _listens(port: int) -> str:
+    return "\n        ".join(f"listen {host}:{port} backlog=4096 reuseport;" for host in hosts())
 
 
 def _nginx(
