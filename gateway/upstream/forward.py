@@ -5,6 +5,7 @@ Takes a `Permit`: what has not been decided on can't be forwarded.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ from gateway.upstream.inbound import Action, Inbound
 from gateway.upstream.service import Upstream
 from gateway.upstream.target import Rewriting
 from gateway.upstream.websocket import switching, without_handshake
+
+logger = logging.getLogger(__name__)
 
 Attempt = Callable[[Pool, str | None], Awaitable[UpstreamResponse]]
 """Sends a request by a pool, and says this Host; None for the route's own."""
@@ -146,7 +149,14 @@ class Forward:
         fields = self.response_fields.of(answer.fields)
         if answer.complete and request.method != "HEAD" and answer.status not in BODILESS:
             return Response(answer.status, fields, answer.body, answer.reason)
+        answer.tell_cut(partial(self._cut, record))
         return Response(answer.status, fields, b"", answer.reason, answer, answer.length)
+
+    def _cut(self, record: RequestRecord, problem: Exception) -> None:
+        """The body breaks off, for the client too: its status is out, and only the log can say why."""
+        error = self._failure(problem)
+        record.reason = error.reason.name
+        logger.warning("response of %s is cut short: %s: %s", record.request_id, error.reason.name, error.evidence)
 
     async def _open_websocket(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> Response:
         """Ask the upstream for a WebSocket; what is no 101 is passed on as any other answer (RFC 6455 §4.1).
@@ -173,11 +183,10 @@ class Forward:
             answer = await (attempt(pool, None) if pool is not None else self._to_one_of(attempt, inbound, permit))
         except client.FAILURES as problem:
             raise self._failure(problem) from problem
+        if opened is None:
+            return self._passed_on(answer, request, record, started)
         record.upstream_seconds = self.clock() - started
-        if opened is not None:
-            return opened
-        fields = self.response_fields.of(answer.fields)
-        return Response(answer.status, fields, b"", answer.reason, answer, answer.length)
+        return opened
 
     def _opening_head(
         self, handshake: Handshake, inbound: Inbound, permit: Permit, record: RequestRecord, host: str | None
