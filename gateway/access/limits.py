@@ -30,12 +30,15 @@ _ENTRIES: Final = 100_000
 _IPV6_NETWORK: Final = 64
 """One household or one machine: whoever has an IPv6 address has all of its network."""
 
-# One step, so that no two gateways take the same place in a bucket; by the clock of Redis, which all of them share.
+# One step, so that no two gateways take the same place in a bucket; by the clock of Redis, which all of them share. No
+# bucket is emptier than empty: else one that another clock wrote, before a failover, could lock a client out for hours.
 _TAKE: Final = """
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 local full = tonumber(redis.call('GET', KEYS[1])) or now
+local most = now + ARGV[2] * ARGV[1]
 if full < now then full = now end
+if full > most then full = most end
 local wait = full - now - (ARGV[2] - 1) * ARGV[1]
 if wait > 0 then return {string.format('%.6f', wait), string.format('%.6f', full - now)} end
 full = full + ARGV[1]

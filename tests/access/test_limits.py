@@ -122,6 +122,17 @@ async def test_who_has_to_wait_is_told_so_without_asking_redis(node: RedisNode) 
     await store.close()
 
 
+async def test_what_another_clock_wrote_locks_nobody_out_for_longer_than_an_empty_bucket(node: RedisNode) -> None:
+    buckets, store = shared(node)
+    assert (await buckets.take("a", RATE)).wait == 0
+    (name,) = [word.decode() for word in node.ask("KEYS", "test:limit:*").split(b"\r\n") if word.startswith(b"test:")]
+    assert node.ask("SET", name, "99999999999.000000") == b"+OK\r\n"
+    taken = await buckets.take("a", RATE)
+    assert 0 < taken.wait <= RATE.interval
+    assert taken.refill <= RATE.burst * RATE.interval
+    await store.close()
+
+
 async def test_without_redis_each_gateway_counts_by_itself_and_says_so(
     node: RedisNode, caplog: pytest.LogCaptureFixture
 ) -> None:
