@@ -34,7 +34,7 @@ from gateway.upstream.websocket import switching, without_handshake
 
 logger = logging.getLogger(__name__)
 
-Attempt = Callable[[Pool, str | None], Awaitable[UpstreamResponse]]
+SendBy = Callable[[Pool, str | None], Awaitable[UpstreamResponse]]
 """Sends a request by a pool, and says this Host; None for the route's own."""
 
 _BUSY_RETRY_AFTER = 1
@@ -168,7 +168,7 @@ class Forward:
         interim = self._interim(request) if request.interim is not None else None
         opened: Switching | None = None
 
-        async def attempt(pool: Pool, host: str | None) -> UpstreamResponse:
+        async def send_by(pool: Pool, host: str | None) -> UpstreamResponse:
             nonlocal opened
             head = self._opening_head(handshake, inbound, permit, record, host)
             answer, connection = await pool.switch(head, response_timeout=self.timeout, interim=interim)
@@ -180,7 +180,7 @@ class Forward:
         started = self.clock()
         pool = self.upstream.direct
         try:
-            answer = await (attempt(pool, None) if pool is not None else self._to_one_of(attempt, inbound, permit))
+            answer = await (send_by(pool, None) if pool is not None else self._to_one_of(send_by, inbound, permit))
         except client.FAILURES as problem:
             raise self._failure(problem) from problem
         if opened is None:
@@ -213,20 +213,20 @@ class Forward:
     ) -> UpstreamResponse:
         """The same where there is a choice: each endpoint gets a head of its own."""
 
-        def attempt(pool: Pool, host: str | None) -> Awaitable[UpstreamResponse]:
+        def send_by(pool: Pool, host: str | None) -> Awaitable[UpstreamResponse]:
             return self._send(pool, self.head(inbound, permit, record, host), inbound.request, interim)
 
-        return await self._to_one_of(attempt, inbound, permit)
+        return await self._to_one_of(send_by, inbound, permit)
 
-    async def _to_one_of(self, attempt: Attempt, inbound: Inbound, permit: Permit) -> UpstreamResponse:
-        """Let `attempt` send the request to an endpoint, and to another one where the upstream's rules say so."""
+    async def _to_one_of(self, send_by: SendBy, inbound: Inbound, permit: Permit) -> UpstreamResponse:
+        """Send the request to an endpoint, and to another one where the upstream's rules say so."""
         request, upstream = inbound.request, self.upstream
 
-        def to(endpoint: Endpoint) -> Awaitable[UpstreamResponse]:
-            return attempt(endpoint.pool, endpoint.site.authority if self.names_endpoint else None)
+        def attempt(endpoint: Endpoint) -> Awaitable[UpstreamResponse]:
+            return send_by(endpoint.pool, endpoint.site.authority if self.names_endpoint else None)
 
         key = upstream.key(inbound, permit) if upstream.key is not None else None
-        return await upstream.send(to, key=key, method=request.method, has_body=request.body is not None)
+        return await upstream.send(attempt, key=key, method=request.method, has_body=request.body is not None)
 
     def sent_head(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> bytes:
         """The request head that the upstream would receive, the handshake of a WebSocket included.
