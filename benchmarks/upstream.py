@@ -25,6 +25,8 @@ JWKS_PATH = "/jwks.json"
 UPLOAD_PATH = "/orders/upload"
 SETTLING = 100
 """How often it is looked at, 20 ms apart, whether requests still arrive."""
+CALM = 5
+"""So often in a row none may have come: a server whose core somebody else has taken is silent for a moment, too."""
 KIB = 1024
 DOWNLOADS = {"/orders/64k": 64 * KIB, "/orders/1m": 1024 * KIB}
 
@@ -73,12 +75,13 @@ class Upstream:
 
     def settled(self) -> int:
         """Requests so far, once no more arrive: what a client gave up may still be on its way through a server."""
-        before, now = -1, self.requests()
+        now, calm = self.requests(), 0
         for _ in range(SETTLING):
-            if before == now:
+            if calm == CALM:
                 break
             time.sleep(0.02)
             before, now = now, self.requests()
+            calm = calm + 1 if now == before else 0
         return now
 
     def requests(self) -> int:
