@@ -1,4 +1,6 @@
-"""What requests through the gateway cost on this machine. Without --peers or --outage: beside nginx, in a minute."""
+"""What requests through the gateway cost on this machine. Without --peers, --traffic or --outage: beside nginx, in a
+minute.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import cost, document, peers
+from benchmarks import cost, document, peers, traffic
 from benchmarks.authorization_server import TokenError
 from benchmarks.load import LoadError
 from benchmarks.machine import Cores, circumstances
@@ -28,6 +30,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--peers", action="store_true", help="beside HAProxy, Envoy and Apache too, in many scenarios")
+    kind.add_argument("--traffic", action="store_true", help="what limits, CORS, several endpoints and retries cost")
     kind.add_argument("--outage", choices=["redis"], help="what clients see while Redis is killed and comes back")
     parser.add_argument("--rounds", type=_positive, default=3, help="rounds for each server, in turns (default: 3)")
     parser.add_argument("--seconds", type=_positive, help="seconds a round (default: 2), or of an outage in all (30)")
@@ -62,7 +65,8 @@ def main() -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    command = f"--outage {options.outage}" if options.outage else "--peers" if options.peers else ""
+    chosen = {"--peers": options.peers, "--traffic": options.traffic, f"--outage {options.outage}": options.outage}
+    command = next((command for command, is_chosen in chosen.items() if is_chosen), "")
     mark = f"scripts/bench {command}".strip()
     if options.into is not None:
         document.around(options.into, mark)  # a quarter of an hour later would be late to find out
@@ -109,6 +113,13 @@ def _peers(options: argparse.Namespace) -> Results:
     return Results(list(dict.fromkeys(versions)), text, not found.faults)
 
 
+def _traffic(options: argparse.Namespace) -> Results:
+    effort = _effort(options)
+    prices = traffic.measure(options.command, effort)
+    text = f"{_how(effort)}\n\n{traffic.report(prices)}"
+    return Results([gateway(options.command).version(), NGINX.version()], text, traffic.is_good(prices))
+
+
 def _redis_outage(options: argparse.Namespace) -> Results:
     command = options.command or best()
     outcome = outage.run(command, options.seconds or 30)
@@ -117,7 +128,7 @@ def _redis_outage(options: argparse.Namespace) -> Results:
     return Results(versions, text, outage_report.is_good(outcome))
 
 
-RUNS = {"": _cost, "--peers": _peers, "--outage redis": _redis_outage}
+RUNS = {"": _cost, "--peers": _peers, "--traffic": _traffic, "--outage redis": _redis_outage}
 
 
 def _effort(options: argparse.Namespace) -> Effort:

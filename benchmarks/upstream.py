@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import re
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ JWKS_PATH = "/jwks.json"
 UPLOAD_PATH = "/orders/upload"
 SETTLING = 100
 """How often it is looked at, 20 ms apart, whether requests still arrive."""
+CALM = 5
+"""So often in a row none may have come: a server whose core somebody else has taken is silent for a moment, too."""
 KIB = 1024
 DOWNLOADS = {"/orders/64k": 64 * KIB, "/orders/1m": 1024 * KIB}
 
@@ -32,7 +35,7 @@ _API = """
     default_type application/json;
     upstream reader {{ server 127.0.0.1:{reader}; keepalive 256; keepalive_requests 100000000; }}
     server {{
-        listen 127.0.0.1:{port} backlog=4096 reuseport;
+        {listens}
         location / {{ return 200 '{{"id": "42", "state": "paid", "total": 1999}}'; }}
         location = {counter} {{ stub_status; }}
         location = {upload} {{
@@ -72,12 +75,13 @@ class Upstream:
 
     def settled(self) -> int:
         """Requests so far, once no more arrive: what a client gave up may still be on its way through a server."""
-        before, now = -1, self.requests()
+        now, calm = self.requests(), 0
         for _ in range(SETTLING):
-            if before == now:
+            if calm == CALM:
                 break
             time.sleep(0.02)
             before, now = now, self.requests()
+            calm = calm + 1 if now == before else 0
         return now
 
     def requests(self) -> int:
@@ -102,7 +106,7 @@ def upstream(cores: Sequence[int], folder: Path, issuer: Issuer) -> Iterator[Ups
             downloads.append(f"location = {path} {{ alias {file}; }}")
         certificate, private_key = self_signed(folder)
         settings = {
-            "port": (port := free_port()),
+            "listens": _listens(port := free_port()),
             "tls_port": (tls_port := free_port()),
             "certificate": certificate,
             "private_key": private_key,
@@ -115,6 +119,15 @@ def upstream(cores: Sequence[int], folder: Path, issuer: Issuer) -> Iterator[Ups
         }
         stack.enter_context(_nginx("upstream", _API, cores, folder, port, **settings))
         yield Upstream(port, f"https://127.0.0.1:{tls_port}{JWKS_PATH}")
+
+
+def hosts() -> list[str]:
+    """Addresses that lead to it, as to several endpoints; one alone where the system has no others of loopback."""
+    return [f"127.0.0.{number}" for number in ((1, 2, 3) if sys.platform == "linux" else (1,))]
+
+
+def _listens(port: int) -> str:
+    return "\n        ".join(f"listen {host}:{port} backlog=4096 reuseport;" for host in hosts())
 
 
 def _nginx(

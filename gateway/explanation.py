@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
+from gateway import errors
 from gateway.access.rules import Permit
 from gateway.app import Gateway, Route
 from gateway.errors import GatewayError
@@ -23,8 +24,8 @@ _NOT_SHOWN = "(not shown)"
 class Sends(Protocol):
     """An action that sends the request on, and can say in which form."""
 
-    def head(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> bytes:
-        """The request head the upstream would receive."""
+    def sent_head(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> bytes:
+        """The request head the upstream would receive. Raises `GatewayError` when it would receive none."""
         ...
 
 
@@ -120,8 +121,11 @@ def _failed_step(error: GatewayError) -> str:
         "key_unknown": "key",
         "signature_invalid": "key",
         "algorithm_refused": "key",
+        "token_revoked": "revocation",
         "loop_detected": "upstream",
     }
+    if error.reason in (errors.WEBSOCKET_INVALID, errors.WEBSOCKET_VERSION):
+        return "upgrade"
     name = error.reason.name
     if name in by_reason:
         return by_reason[name]
@@ -147,7 +151,7 @@ def _upstream_request(route: Route, inbound: Inbound, permit: Permit, record: Re
     action: object = route.action
     if not isinstance(action, Sends):
         return None
-    head = action.head(inbound, permit, record).decode("latin-1")
+    head = action.sent_head(inbound, permit, record).decode("latin-1")
     first, *lines = head.rstrip("\r\n").split("\r\n")
     method, target, _ = first.split(" ")
     headers: dict[str, str] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,8 @@ class RequestRecord:
     bytes_in = 0
     bytes_out = 0
     steps: list[Step] | None = None
+    end_turn: Callable[[], None] | None = None
+    """Lets the next token of this client's address be verified, where failures are limited."""
     limit_fields: tuple[tuple[bytes, bytes], ...] = ()
     """What the response tells of the route's rate limit."""
 

@@ -182,6 +182,8 @@ class FakeIssuer:
             await asyncio.sleep(30)
         if fault == "endless":
             return await self._endless(request)
+        if fault is None:
+            return web.json_response(document, headers=self.headers)
         answers = {
             "status": web.Response(status=500),
             "redirect": web.Response(status=302, headers={"Location": f"{self.origin}/elsewhere"}),
@@ -199,7 +201,7 @@ class FakeIssuer:
             "packed": web.Response(body=gzip.compress(json.dumps(document).encode()), headers=PACKED),
             "bomb": web.Response(body=gzip.compress(b" " * 2**24), headers=PACKED),
         }
-        return answers.get(fault or "") or web.json_response(document, headers=self.headers)
+        return answers.get(fault) or web.json_response(document, headers=self.headers)
 
     async def _endless(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.access.limits import Rate, SharedBuckets
 from gateway.access.revocation import DenyList, Revoker
 from gateway.access.revocation_feed import RevocationFeed
 from gateway.cache.redis import SharedStore
@@ -171,6 +172,8 @@ async def test_the_rights_in_redis_that_the_reference_names_are_enough(tmp_path:
         await store.put("introspection:x", b"sealed", 60)
         assert await store.get("introspection:x") == b"sealed"
         assert await store.put_once("logout:x", 60)
+        buckets, rate = SharedBuckets(store), Rate(1, 60.0, 1)
+        assert [(await buckets.take("x", rate)).wait > 0 for _ in range(2)] == [False, True]
         assert feed.is_connected
         assert revoker.is_delivered(entry)
         assert set(store.results) == {"ok"}

@@ -6,6 +6,7 @@ peer: a limit by a name that anybody can claim would let strangers use up somebo
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ipaddress
 import logging
@@ -13,6 +14,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from gateway import errors
@@ -28,12 +30,15 @@ _ENTRIES: Final = 100_000
 _IPV6_NETWORK: Final = 64
 """One household or one machine: whoever has an IPv6 address has all of its network."""
 
-# One step, so that no two gateways take the same place in a bucket; by the clock of Redis, which all of them share.
+# One step, so that no two gateways take the same place in a bucket; by the clock of Redis, which all of them share. No
+# bucket is emptier than empty: else one that another clock wrote, before a failover, could lock a client out for hours.
 _TAKE: Final = """
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 local full = tonumber(redis.call('GET', KEYS[1])) or now
+local most = now + ARGV[2] * ARGV[1]
 if full < now then full = now end
+if full > most then full = most end
 local wait = full - now - (ARGV[2] - 1) * ARGV[1]
 if wait > 0 then return {string.format('%.6f', wait), string.format('%.6f', full - now)} end
 full = full + ARGV[1]
@@ -170,26 +175,49 @@ class RouteLimit:
         else:
             value = find_claim(token.claims, "sub" if self.by == "subject" else self.by.removeprefix("claim:"))
         # What is missing, or no scalar, shares one budget: else leaving a claim out would be a way around.
-        text = repr(value) if isinstance(value, str | int | float | bool) else ""
-        return f"{token.issuer}\0{text}"
+        return f"{token.issuer}\0{value!r}" if isinstance(value, str | int | float | bool) else ""
 
 
 class FailureLimit:
-    """A limit on failed authentication for each client address: guesses cost the issuer nothing when it is reached."""
+    """A limit on failed authentication for each client address: guesses cost the issuer nothing when it is reached.
+
+    No more attempts of one address are under way at a time than may fail at once; others wait until it is known what
+    came of these. Else whoever makes all guesses at the same time would have them all verified.
+    """
 
     def __init__(self, rate: Rate, buckets: Buckets, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
         self._buckets = buckets
         self._clock = clock
         self._refused: BoundedCache[str, float] = BoundedCache(entries=_ENTRIES, weight=_ENTRIES)
+        self._queues: dict[str, _Queue] = {}
 
     def check(self, client_ip: str) -> None:
         """Refuse who has failed too often. Raises `GatewayError`: `rate_limited`."""
-        until = self._refused.get(client_network(client_ip))
-        now = self._clock()
-        if until is not None and until > now:
-            taken = Taken(until - now, until - now)
-            raise limited("too many failed attempts from this address", taken, limit_fields(self._rate, taken))
+        self._check(client_network(client_ip))
+
+    async def attempt(self, client_ip: str) -> Callable[[], None]:
+        """Wait for a turn to verify a token; to be called when all is known of it, and counted.
+
+        Raises as `check`.
+        """
+        network = client_network(client_ip)
+        self._check(network)
+        queue = self._queues.get(network)
+        if queue is None:
+            queue = self._queues[network] = _Queue(asyncio.Semaphore(self._rate.burst))
+        queue.users += 1
+        try:
+            await queue.places.acquire()
+        except BaseException:
+            self._leave(network, queue)
+            raise
+        try:
+            self._check(network)  # those before it may have failed meanwhile
+        except GatewayError:
+            self._give_back(network, queue)
+            raise
+        return partial(self._give_back, network, queue)
 
     async def failed(self, client_ip: str) -> None:
         """Count a failure."""
@@ -198,6 +226,30 @@ class FailureLimit:
         if taken.remaining(self._rate) == 0:
             # No place is left: the next one has to wait until there is.
             self._refused.put(network, self._clock() + (taken.wait or self._rate.interval))
+
+    def _check(self, network: str) -> None:
+        until = self._refused.get(network)
+        now = self._clock()
+        if until is not None and until > now:
+            taken = Taken(until - now, until - now)
+            raise limited("too many failed attempts from this address", taken, limit_fields(self._rate, taken))
+
+    def _give_back(self, network: str, queue: _Queue) -> None:
+        queue.places.release()
+        self._leave(network, queue)
+
+    def _leave(self, network: str, queue: _Queue) -> None:
+        queue.users -= 1
+        if not queue.users:
+            del self._queues[network]
+
+
+@dataclass(slots=True)
+class _Queue:
+    """The attempts of one address. `users` are those under way and those that wait."""
+
+    places: asyncio.Semaphore
+    users: int = 0
 
 
 def client_network(client_ip: str) -> str:

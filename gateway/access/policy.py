@@ -75,6 +75,10 @@ class Policy:
             if self.failures is not None and error.reason in errors.FAILED_AUTHENTICATION and record.steps is None:
                 await self.failures.failed(record.client_ip)
             return self._refused(error, record)
+        finally:
+            if record.end_turn is not None:
+                record.end_turn()
+                record.end_turn = None
 
     async def _checked(self, request: Request, parameters: Parameters, record: RequestRecord) -> Permit:
         """All checks but the limit for callers, one after the other. This is their order."""
@@ -90,7 +94,7 @@ class Policy:
             if credential is None:
                 return self._without_credential(record)
             if self.failures is not None:
-                self.failures.check(record.client_ip)
+                await self._take_turn(self.failures, record)
             verified = await self._verified(credential, record)
         self._remember(verified.token, record)
         verified.cleared = self.deny_list.check(verified.token, verified.cleared)
@@ -107,6 +111,12 @@ class Policy:
             record.note("limit", True, f"{limit.rate.requests} in {limit.rate.seconds:g} s by {limit.by}")
             return
         record.limit_fields = await limit.check(record.client_ip, token)
+
+    async def _take_turn(self, failures: FailureLimit, record: RequestRecord) -> None:
+        if record.steps is not None:
+            failures.check(record.client_ip)
+        else:
+            record.end_turn = await failures.attempt(record.client_ip)
 
     def _recalled(self, fields: Fields, record: RequestRecord) -> Verified | None:
         """What the same fields were found to hold the last time, unbound, on a route that asks in the same way."""

@@ -100,7 +100,14 @@ class RouteBuilder:
     def _preflight(self, route: RouteConfig, cors: Cors, where: str) -> Route:
         # It says nothing but what the configuration says, so nobody needs a token for it.
         policy = Policy(self._verifier, self._deny_list, Rules(), is_public=True)
-        return Route(route.title, policy, Preflight(cors), where=where)
+        return Route(
+            route.title,
+            policy,
+            Preflight(cors),
+            keeps_encoded_slash=route.encoded_slash == "keep",
+            keeps_semicolon=route.semicolon == "keep",
+            where=where,
+        )
 
     def _limit(self, route: RouteConfig) -> RouteLimit | None:
         limit = route.rate_limit

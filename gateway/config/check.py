@@ -27,6 +27,8 @@ def findings(config: Config) -> Iterator[Finding]:
     for path in supported.unsupported(config):
         yield path, "not supported yet"
     yield from _listeners(config)
+    if config.limits.failed_authentication.per <= 0:
+        yield ("limits", "failed_authentication", "per"), "must be longer than nothing"
     yield from check_issuers.findings(config)
     yield from check_upstreams.findings(config)
     yield from _route_names(config)
@@ -137,6 +139,11 @@ def _limit(path: Path_, route: Route, _: Config) -> Iterator[Finding]:
         yield (*path, "rate_limit", "per"), "must be longer than nothing"
 
 
+def _timeout(path: Path_, route: Route, _: Config) -> Iterator[Finding]:
+    if route.timeout is not None and route.timeout <= 0:
+        yield (*path, "timeout"), "must be longer than nothing"
+
+
 def _cors(path: Path_, route: Route, _: Config) -> Iterator[Finding]:
     cors = route.cors
     if cors is None:
@@ -159,5 +166,6 @@ _ROUTE_CHECKS: tuple[Callable[[Path_, Route, Config], Iterator[Finding]], ...] =
     _reserved,
     _header_names,
     _limit,
+    _timeout,
     _cors,
 )

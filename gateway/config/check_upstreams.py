@@ -23,6 +23,9 @@ def findings(config: Config) -> Iterator[Finding]:
         if (upstream.url is None) == (upstream.urls is None):
             yield path, "needs either url or urls"
         yield from _urls((*path, "urls"), upstream)
+        for key in ("connect", "response", "idle"):
+            if getattr(upstream.timeouts, key) <= 0:
+                yield (*path, "timeouts", key), "must be longer than nothing"
         yield from _balance((*path, "balance"), upstream.balance)
         if upstream.health is not None:
             yield from _health((*path, "health"), upstream.health)

@@ -46,6 +46,7 @@ class UpstreamResponse:
         "_failure",
         "_pieces",
         "_told",
+        "_upon_cut",
         "_waiter",
         "body",
         "complete",
@@ -73,6 +74,7 @@ class UpstreamResponse:
         self.status = 0
         self.body = b""
         self.complete = False
+        self._upon_cut: Callable[[Exception], None] | None = None
 
     async def read(self) -> bytes:
         """The next piece of the body, b"" at its end. Raises `Truncated`, of it `IdleTimeout`, when it breaks off."""
@@ -90,8 +92,15 @@ class UpstreamResponse:
 
     def close(self) -> None:
         """End the connection, unless the response has already arrived whole."""
+        self._upon_cut = None
         if self._connection is not None:
             self._connection.abort()
+
+    def tell_cut(self, upon_cut: Callable[[Exception], None]) -> None:
+        """Have somebody called with the failure when the body breaks off, or has already; not for a `close`."""
+        self._upon_cut = upon_cut
+        if self._failure is not None:
+            upon_cut(self._failure)
 
     def event(self) -> Wakeup:
         """What to await until something happens, by somebody who ends the connection when the wait is cancelled.
@@ -112,7 +121,7 @@ class UpstreamResponse:
         try:
             await waiter
         except BaseException:
-            connection.abort()
+            self.close()
             raise
 
     @property
@@ -144,6 +153,8 @@ class UpstreamResponse:
         """Nothing more will arrive; without a failure the response is whole."""
         self._connection = None
         self._failure = failure
+        if failure is not None and self._upon_cut is not None:
+            self._upon_cut(failure)
         self.wake()
 
     def __repr__(self) -> str:

@@ -5,6 +5,7 @@ Takes a `Permit`: what has not been decided on can't be forwarded.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -20,7 +21,8 @@ from gateway.http.max_forwards import forwarded_once, hops_left
 from gateway.http.message import Request, Response
 from gateway.http.response_head import BODILESS
 from gateway.http.response_parser import Interim
-from gateway.http.switching import SWITCHING_PROTOCOLS
+from gateway.http.switching import SWITCHING_PROTOCOLS, Switching
+from gateway.http.websocket_handshake import Handshake
 from gateway.record import RequestRecord
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.fields import RequestFields, ResponseFields
@@ -29,6 +31,11 @@ from gateway.upstream.inbound import Action, Inbound
 from gateway.upstream.service import Upstream
 from gateway.upstream.target import Rewriting
 from gateway.upstream.websocket import switching, without_handshake
+
+logger = logging.getLogger(__name__)
+
+SendBy = Callable[[Pool, str | None], Awaitable[UpstreamResponse]]
+"""Sends a request by a pool, and says this Host; None for the route's own."""
 
 _BUSY_RETRY_AFTER = 1
 # Methods whose requests announce an empty body too (RFC 9110 §8.6).
@@ -81,7 +88,7 @@ class Forward:
                 return Response(204)
             inbound = replace(inbound, request=forwarded_once(request, left))
         record.upstream = self.upstream.name
-        if b"upgrade" in request.fields.by_name and websocket_handshake.is_asked_for(request.fields):
+        if _asks_for_websocket(request):
             return await self._open_websocket(inbound, permit, record)
         if body is not None:
             body.limit(self.max_body)
@@ -142,38 +149,50 @@ class Forward:
         fields = self.response_fields.of(answer.fields)
         if answer.complete and request.method != "HEAD" and answer.status not in BODILESS:
             return Response(answer.status, fields, answer.body, answer.reason)
+        answer.tell_cut(partial(self._cut, record))
         return Response(answer.status, fields, b"", answer.reason, answer, answer.length)
+
+    def _cut(self, record: RequestRecord, problem: Exception) -> None:
+        """The body breaks off, for the client too: its status is out, and only the log can say why."""
+        error = self._failure(problem)
+        record.reason = error.reason.name
+        logger.warning("response of %s is cut short: %s: %s", record.request_id, error.reason.name, error.evidence)
 
     async def _open_websocket(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> Response:
-        """Ask the upstream for a WebSocket; what is no 101 is passed on as any other answer (RFC 6455 §4.1)."""
+        """Ask the upstream for a WebSocket; what is no 101 is passed on as any other answer (RFC 6455 §4.1).
+
+        An endpoint is chosen, blamed and replaced as for any request: the handshake is a GET without a body.
+        """
         request = inbound.request
         handshake = websocket_handshake.read(request)
-        endpoint = self._endpoint(inbound, permit)
-        pool = endpoint.pool if endpoint is not None else cast("Pool", self.upstream.direct)
-        host = endpoint.site.authority if endpoint is not None and self.names_endpoint else None
-        head = self.head(replace(inbound, request=without_handshake(request)), permit, record, host)
-        started = self.clock()
-        try:
-            answer, connection = await pool.switch(
-                head[:-2] + handshake.lines + b"\r\n",
-                response_timeout=self.timeout,
-                interim=self._interim(request) if request.interim is not None else None,
-            )
-            record.upstream_seconds = self.clock() - started
+        interim = self._interim(request) if request.interim is not None else None
+        opened: Switching | None = None
+
+        async def send_by(pool: Pool, host: str | None) -> UpstreamResponse:
+            nonlocal opened
+            head = self._opening_head(handshake, inbound, permit, record, host)
+            answer, connection = await pool.switch(head, response_timeout=self.timeout, interim=interim)
             record.upstream_status = answer.status
             if answer.status == SWITCHING_PROTOCOLS:
-                return switching(handshake, answer, connection, self.response_fields)
+                opened = switching(handshake, answer, connection, self.response_fields)
+            return answer
+
+        started = self.clock()
+        pool = self.upstream.direct
+        try:
+            answer = await (send_by(pool, None) if pool is not None else self._to_one_of(send_by, inbound, permit))
         except client.FAILURES as problem:
             raise self._failure(problem) from problem
-        fields = self.response_fields.of(answer.fields)
-        return Response(answer.status, fields, b"", answer.reason, answer, answer.length)
+        if opened is None:
+            return self._passed_on(answer, request, record, started)
+        record.upstream_seconds = self.clock() - started
+        return opened
 
-    def _endpoint(self, inbound: Inbound, permit: Permit) -> Endpoint | None:
-        """Where to, if there is a choice."""
-        upstream = self.upstream
-        if upstream.direct is not None:
-            return None
-        return upstream.choose(upstream.key(inbound, permit) if upstream.key is not None else None)
+    def _opening_head(
+        self, handshake: Handshake, inbound: Inbound, permit: Permit, record: RequestRecord, host: str | None
+    ) -> bytes:
+        head = self.head(replace(inbound, request=without_handshake(inbound.request)), permit, record, host)
+        return head[:-2] + handshake.lines + b"\r\n"
 
     def _send(
         self, pool: Pool, head: bytes, request: Request, interim: Interim | None, is_replacement: bool = False
@@ -193,14 +212,30 @@ class Forward:
         self, inbound: Inbound, permit: Permit, record: RequestRecord, interim: Interim | None
     ) -> UpstreamResponse:
         """The same where there is a choice: each endpoint gets a head of its own."""
+
+        def send_by(pool: Pool, host: str | None) -> Awaitable[UpstreamResponse]:
+            return self._send(pool, self.head(inbound, permit, record, host), inbound.request, interim)
+
+        return await self._to_one_of(send_by, inbound, permit)
+
+    async def _to_one_of(self, send_by: SendBy, inbound: Inbound, permit: Permit) -> UpstreamResponse:
+        """Send the request to an endpoint, and to another one where the upstream's rules say so."""
         request, upstream = inbound.request, self.upstream
 
         def attempt(endpoint: Endpoint) -> Awaitable[UpstreamResponse]:
-            host = endpoint.site.authority if self.names_endpoint else None
-            return self._send(endpoint.pool, self.head(inbound, permit, record, host), request, interim)
+            return send_by(endpoint.pool, endpoint.site.authority if self.names_endpoint else None)
 
         key = upstream.key(inbound, permit) if upstream.key is not None else None
         return await upstream.send(attempt, key=key, method=request.method, has_body=request.body is not None)
+
+    def sent_head(self, inbound: Inbound, permit: Permit, record: RequestRecord) -> bytes:
+        """The request head that the upstream would receive, the handshake of a WebSocket included.
+
+        Raises `GatewayError` for a handshake that is none.
+        """
+        if not _asks_for_websocket(inbound.request):
+            return self.head(inbound, permit, record)
+        return self._opening_head(websocket_handshake.read(inbound.request), inbound, permit, record, None)
 
     def head(self, inbound: Inbound, permit: Permit, record: RequestRecord, host: str | None = None) -> bytes:
         """The request head for the upstream: one canonical request, so no framing of the client's survives.
@@ -241,6 +276,10 @@ class Forward:
         pass_on, fields = cast("Interim", request.interim), self.response_fields
         # 100 answers an expectation, and that is ours to answer: ours has been sent, or none was asked for.
         return lambda status, received: pass_on(status, fields.of(received)) if status != 100 else None
+
+
+def _asks_for_websocket(request: Request) -> bool:
+    return b"upgrade" in request.fields.by_name and websocket_handshake.is_asked_for(request.fields)
 
 
 def _check_early_data(request: Request) -> None:

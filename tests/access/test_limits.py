@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,17 @@ async def test_who_has_to_wait_is_told_so_without_asking_redis(node: RedisNode) 
     await store.close()
 
 
+async def test_what_another_clock_wrote_locks_nobody_out_for_longer_than_an_empty_bucket(node: RedisNode) -> None:
+    buckets, store = shared(node)
+    assert (await buckets.take("a", RATE)).wait == 0
+    (name,) = [word.decode() for word in node.ask("KEYS", "test:limit:*").split(b"\r\n") if word.startswith(b"test:")]
+    assert node.ask("SET", name, "99999999999.000000") == b"+OK\r\n"
+    taken = await buckets.take("a", RATE)
+    assert 0 < taken.wait <= RATE.interval
+    assert taken.refill <= RATE.burst * RATE.interval
+    await store.close()
+
+
 async def test_without_redis_each_gateway_counts_by_itself_and_says_so(
     node: RedisNode, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -147,6 +159,10 @@ async def test_without_redis_each_gateway_counts_by_itself_and_says_so(
         ("client_id", token(client_id="a"), token(client_id="a", sub="u"), token(client_id="b")),
         ("claim:org.id", token(org={"id": 7}), token(org={"id": 7}), token(org={"id": "7"})),
         ("claim:tenant", token(), token(tenant=["a"]), token(tenant="a")),
+        ("claim:tenant", token(tenant=None), token(tenant={"id": "a"}), token(tenant="")),
+        ("claim:tenant", token(), replace(token(), issuer="other"), token(tenant=0)),
+        ("claim:tenant", token(tenant="a"), token(tenant="a", x=1), replace(token(tenant="a"), issuer="other")),
+        ("client_id", token(), token(client_id=7), token(client_id="7")),
     ],
 )
 async def test_a_limit_is_by_what_was_verified(by: str, one: Token, same: Token, other: Token) -> None:
@@ -184,6 +200,51 @@ async def test_who_fails_too_often_is_refused_until_there_is_room_again() -> Non
     limit.check("10.0.0.2")
     clock.now += 30.1
     limit.check("10.0.0.1")
+
+
+async def test_no_more_attempts_are_under_way_than_may_fail_and_who_waited_is_refused_when_they_have() -> None:
+    limit = FailureLimit(Rate(2, 60.0, 2), MemoryBuckets())
+    begun: list[int] = []
+    go = asyncio.Event()
+
+    async def guess(number: int) -> None:
+        end = await limit.attempt("10.0.0.1")
+        try:
+            begun.append(number)
+            await go.wait()
+            await limit.failed("10.0.0.1")
+        finally:
+            end()
+
+    guesses = [asyncio.create_task(guess(number)) for number in range(50)]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert begun == [0, 1]
+    (await limit.attempt("10.0.0.2"))()  # others don't wait
+    go.set()
+    outcomes = await asyncio.gather(*guesses, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [type(None)] * 2 + [GatewayError] * 48
+    assert begun == [0, 1]
+
+
+async def test_who_has_a_good_token_waits_a_moment_and_whoever_goes_away_leaves_the_queue() -> None:
+    limit = FailureLimit(Rate(1, 60.0, 1), MemoryBuckets())
+    passed: list[int] = []
+
+    async def use(number: int) -> None:
+        end = await limit.attempt("10.0.0.1")
+        await asyncio.sleep(0)
+        passed.append(number)
+        end()
+
+    tasks = [asyncio.create_task(use(number)) for number in range(20)]
+    await asyncio.sleep(0)
+    for task in tasks[1::2]:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert passed == list(range(0, 20, 2))
+    async with asyncio.timeout(5):
+        await use(20)
 
 
 def test_a_refusal_leaves_nothing() -> None:

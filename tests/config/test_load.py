@@ -126,6 +126,7 @@ def test_a_mistake_is_named_at_its_place_with_the_nearest_right_name(
         ("identity: x", "must be x-auth, oauth2-proxy, none"),
         ("identity: {'a b': sub}", "must be a header field name"),
         ('request_headers: {set: {X: "a\\nb"}}', "must be a text without line ends"),
+        ("timeout: 0s", "routes[0].timeout: must be longer than nothing"),
         ("timeout: 30", "must be a duration such as 500ms, 30s, 5m or 1h30m, not a number without a unit: 30s?"),
         ("max_body: 10MB", "must be a size such as 16KiB"),
         ("host: a_b c", "must be a host name"),
@@ -241,6 +242,12 @@ def test_each_rule_of_an_issuer_is_checked(tmp_path: Path, keys: str, message: s
     assert not any("s" * 32 in problem for problem in found)
 
 
+def test_the_time_in_which_failures_are_counted_is_longer_than_nothing(tmp_path: Path) -> None:
+    found = problems(tmp_path, f"{BASE}limits:\n  failed_authentication: {{requests: 3, per: 0s}}\n")
+    assert len(found) == 1
+    assert found[0].endswith("limits.failed_authentication.per: must be longer than nothing")
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -254,6 +261,9 @@ def test_each_rule_of_an_issuer_is_checked(tmp_path: Path, keys: str, message: s
         ("health: {timeout: 0s}", "orders.health.timeout: must be longer than nothing"),
         ("health: {status: [399-200]}", "orders.health.status: must be a status such as 200"),
         ("health: {status: ok}", "orders.health.status: must be a status such as 200"),
+        ("timeouts: {connect: 0s}", "orders.timeouts.connect: must be longer than nothing"),
+        ("timeouts: {response: 0s}", "orders.timeouts.response: must be longer than nothing"),
+        ("timeouts: {idle: 0s}", "orders.timeouts.idle: must be longer than nothing"),
         ("ejection: {for: 0s}", "orders.ejection.for: must be longer than nothing"),
         ("ejection: {failures: 0}", "orders.ejection.failures: must be at least 1"),
         ("retry: {on: [connect, 500]}", "orders.retry.on[1]: must be one of connect, disconnect, timeout"),

@@ -105,3 +105,27 @@ async def test_a_preflight_for_a_route_without_cors_is_an_ordinary_request() -> 
         assert (await w.ask("OPTIONS", "/read/1", *preflight(method="PUT"))).status == 204
         assert (await w.ask("OPTIONS", "/nowhere", *preflight())).status == 404
         assert (await w.ask("OPTIONS", "/read/1")).status == 405
+
+
+@pytest.mark.parametrize(("key", "path"), [("encoded_slash", "/read/a%2Fb"), ("semicolon", "/read/a;b")])
+async def test_a_preflight_may_be_about_every_path_that_its_route_takes(key: str, path: str) -> None:
+    async with world({**ROUTE, key: "keep", "cors": CORS}) as w:
+        answer = await w.ask("OPTIONS", path, *preflight())
+        assert (answer.status, answer.header("Access-Control-Allow-Origin")) == (204, APP)
+        assert (await w.ask("GET", path, bearer(scope="s"), f"Origin: {APP}")).status == 200
+    async with world({**ROUTE, "cors": CORS}) as w:
+        assert (await w.ask("OPTIONS", path, *preflight())).status == 400
+
+
+async def test_what_fails_behind_the_permit_and_what_comes_too_soon_can_be_read_by_the_page_too() -> None:
+    limit = {"requests": 1, "per": "1m", "by": "subject"}
+    route = {**ROUTE, "cors": CORS, "rate_limit": limit}
+    async with world(route, upstreams={"orders": {"url": "http://127.0.0.1:1"}}) as w:
+        for status in (502, 429):
+            answer = await w.ask("GET", "/read/1", bearer(scope="s"), f"Origin: {APP}")
+            assert (answer.status, answer.header("Access-Control-Allow-Origin")) == (status, APP)
+            assert answer.header("Access-Control-Allow-Credentials") == "true"
+            assert answer.header("Vary") == "Origin"
+        # Preflights use up nothing, and are answered when nothing is left.
+        for _ in range(3):
+            assert (await w.ask("OPTIONS", "/read/1", *preflight())).status == 204

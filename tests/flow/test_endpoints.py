@@ -129,10 +129,19 @@ async def test_one_of_three_is_killed_and_no_get_fails_after_its_ejection_and_no
     assert set(found) <= set(load.sent)
 
 
-async def test_with_retries_no_get_fails_at_all_and_still_no_post_is_sent_twice(tmp_path: Path) -> None:
+EVERYTHING = {
+    "on": ["connect", "disconnect", "timeout", 502, 503, 504],
+    "methods": ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH"],
+}
+
+
+@pytest.mark.parametrize("more", [{"on": ["connect", "disconnect"]}, EVERYTHING], ids=["usual", "everything"])
+async def test_with_retries_no_get_fails_at_all_and_still_no_post_is_sent_twice(
+    tmp_path: Path, more: Mapping[str, Any]
+) -> None:
     rules = {
         "ejection": {"failures": 3, "for": "300ms"},
-        "retry": {"attempts": 2, "on": ["connect", "disconnect"], "budget": 1.0},
+        "retry": {"attempts": 2, "budget": 1.0, **more},
     }
     async with under_load(tmp_path, rules) as (gateway, servers, load):
         for server in servers:

@@ -27,6 +27,11 @@ class Peer:
         self.ended = asyncio.Event()
         """The client has closed, and everything it sent is in `received`."""
 
+    @property
+    def certificate(self) -> dict[str, Any]:
+        """The certificate that the client has shown, as `ssl` tells of it; empty without one."""
+        return self._writer.get_extra_info("peercert") or {}
+
     async def head(self) -> bytes:
         """The next request head, its empty line included."""
         return await self._take(self._reader.readuntil(b"\r\n\r\n"))
