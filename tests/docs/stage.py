@@ -64,9 +64,9 @@ def commands(block: Block) -> list[Command]:
 
 
 def as_shown(shown: str, printed: str) -> bool:
-    """Is this what a page shows? There `…` stands for anything, also for nothing."""
-    parts = (re.escape(part) for part in shown.strip().split("…"))
-    return re.fullmatch(".*?".join(parts), printed.strip(), re.DOTALL) is not None
+    """Is this what a page shows? There `…` stands for anything, also for nothing; alone on a line for any lines."""
+    lines = ("(?:.*\n)?" if line == "…" else f"{re.escape(line)}\n" for line in shown.strip().split("\n"))
+    return re.fullmatch("".join(lines).replace("…", ".*"), f"{printed.strip()}\n", re.DOTALL) is not None
 
 
 @dataclass
@@ -99,6 +99,7 @@ class Stage:
             **{name: value for name, value in os.environ.items() if not name.startswith("OAUTH_GATEWAY")},
             "PATH": path,
             "PYTHONPATH": str(ROOT),
+            "CURL_HOME": str(self.folder),
             "ADMIN_TOKEN": SECRET,
             "XDG_STATE_HOME": str(self.folder / "state"),
         }
@@ -153,18 +154,9 @@ class Stage:
 
     def start_gateway(self, command: str) -> None:
         """Start the gateway, and wait until it is ready."""
-        listen, port = ("127.0.0.1:8443" if "8443" in self.configuration else "127.0.0.1:8080"), "127.0.0.1:9090"
-        self.start(
-            command,
-            OAUTH_GATEWAY__LISTEN=self.here(listen),
-            OAUTH_GATEWAY__ADMIN__LISTEN=self.here(port),
-        )
-        self._until(command, lambda: urllib.request.urlopen(self.here(f"http://{port}/readyz"), timeout=5).close())
-
-    @property
-    def configuration(self) -> str:
-        """The gateway's configuration."""
-        return (self.folder / "gateway.yaml").read_text(encoding="utf-8")
+        admin = self.here("127.0.0.1:9090")
+        self.start(command, OAUTH_GATEWAY__ADMIN__LISTEN=admin)
+        self._until(command, lambda: urllib.request.urlopen(f"http://{admin}/readyz", timeout=5).close())
 
     def stop(self, command: str) -> None:
         """End a program, if it runs."""
@@ -185,6 +177,8 @@ def stage(folder: Path) -> Iterator[Stage]:
     program = folder / "bin/oauth-gateway"
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m gateway "$@"\n')
     program.chmod(0o755)
+    # As on a terminal, where curl shows no progress beside an answer.
+    (folder / ".curlrc").write_text("no-progress-meter\n")
     there = {block.title: block for block in blocks(INDEX)}
     with contextlib.ExitStack() as stack:
         made = Stage(folder, {port: stack.enter_context(held_port()) for port in PORTS}, there["token"].text)

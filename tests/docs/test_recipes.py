@@ -61,6 +61,7 @@ def test_the_index_lists_every_recipe() -> None:
         ('{"reason": "claim_refused", …}', '{"reason": "scope_insufficient", "id": "1"}', False),
         ("", "curl: (7) Failed to connect", False),
         ("a … c", "a b d", False),
+        ("HTTP/1.1 204 No Content\n…", "HTTP/1.1 204 No Content\n\n", True),
         ("…", "", True),
     ],
 )
