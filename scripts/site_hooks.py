@@ -21,9 +21,17 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = "source/"
 """Where the pages of files outside docs/ are in the site."""
 
+_DECISIONS = "decisions/index.md"
+_ABOUT_DECISIONS = """\
+# Decisions
+
+What others will ask about: the question, what was decided, and why.
+"""
 _FENCED = re.compile(r"^(?P<fence>`{3,}).*?^(?P=fence)[ ]*$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`[^`\n]+`")
 _LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
+# A word after the language is for the tests.
+_MARKED = re.compile(r"^(`{3,}\w+) \w+$", re.MULTILINE)
 _LANGUAGES = {
     "Dockerfile": "docker",
     ".css": "css",
@@ -41,11 +49,15 @@ _LANGUAGES = {
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """List the decisions, each under its number and title."""
-    decisions = [{_title(page): f"decisions/{page.name}"} for page in sorted((ROOT / "docs/decisions").glob("*.md"))]
+    decisions = [{_title(page): f"decisions/{page.name}"} for page in _decisions()]
     for entry in config.nav or ():
         if "Decisions" in entry:
-            entry["Decisions"] = decisions
+            entry["Decisions"] = [_DECISIONS, *decisions]
     return config
+
+
+def _decisions() -> list[Path]:
+    return sorted((ROOT / "docs/decisions").glob("*.md"))
 
 
 def _title(page: Path) -> str:
@@ -54,7 +66,10 @@ def _title(page: Path) -> str:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add a page for each file or folder outside docs/ that is linked, from the pages and from what is added."""
-    waiting = [f"docs/{file.src_uri}" for file in files.documentation_pages()] + ["CHANGELOG.md"]
+    pages = list(files.documentation_pages())
+    listed = "\n".join(f"- [{_title(page)}]({page.name})" for page in _decisions())
+    files.append(File.generated(config, _DECISIONS, content=f"{_ABOUT_DECISIONS}\n{listed}\n"))
+    waiting = [f"docs/{file.src_uri}" for file in pages] + ["CHANGELOG.md"]
     seen: set[str] = set(waiting) - {"CHANGELOG.md"}
     while waiting:
         path = waiting.pop()
@@ -89,6 +104,8 @@ def _resolved(path: str, target: str) -> str:
 
 def _page_of(path: str) -> str:
     """The page in the site, seen from docs/, of a file or folder of the repository."""
+    if path == "docs/decisions":
+        return _DECISIONS
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
     if (ROOT / path).is_dir():
@@ -120,8 +137,11 @@ def on_page_markdown(markdown: str, page: Page, files: Files, **_: Any) -> str:
     parts, end = [], 0
     for found in _links(markdown):
         target = _resolved(path, found[1])
-        if not (path.startswith("docs/") and target.startswith("docs/")) and (ROOT / target).exists():
+        if (
+            not (path.startswith("docs/") and target.startswith("docs/") and target.endswith(".md"))
+            and (ROOT / target).exists()
+        ):
             there = posixpath.relpath(_page_of(target), posixpath.dirname(here) or ".")
             parts += [markdown[end : found.start()], there, found[2] or ""]
             end = found.end()
-    return "".join(parts) + markdown[end:]
+    return _MARKED.sub(r"\1", "".join(parts) + markdown[end:])
