@@ -1,5 +1,5 @@
-"""The documentation as a site: it builds without a warning, every page is in the navigation, every link and anchor leads
-somewhere, and no page asks anything of another host.
+"""The documentation as a site: it builds without a warning, every page is in the navigation, every link leads somewhere,
+and no page asks anything of another host.
 """
 
 from __future__ import annotations
@@ -201,3 +201,19 @@ async def test_in_a_browser_nothing_foreign_is_asked_search_finds_and_nothing_ov
             await page.fill(".md-search__input", "introspection")
             await page.wait_for_selector(".md-search-result__item", timeout=60_000)
             assert foreign == []
+
+
+async def test_what_is_copied_of_commands_can_be_pasted(site: Site) -> None:
+    with served(site.folder) as origin:
+        async with running_chromium() as browser:
+            context = await browser.new_context()
+            await context.grant_permissions(["clipboard-read", "clipboard-write"])
+            page = await context.new_page()
+            await page.goto(f"{origin}recipes/public-route/")
+            await page.locator(".language-console button").first.click(timeout=60_000)
+            copied = await page.evaluate("navigator.clipboard.readText()")
+    assert copied.splitlines() == [
+        "curl -s http://127.0.0.1:8080/healthz",
+        "curl -s http://127.0.0.1:8080/catalogue/chairs",
+        "curl -i http://127.0.0.1:8080/orders/1",
+    ]
