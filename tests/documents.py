@@ -14,6 +14,9 @@ from tests.world import public_jwks
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 README = ROOT / "README.md"
+RECIPES = sorted(page for page in ROOT.glob("docs/recipes/*.md") if page.name != "index.md")
+PLAYED = [ROOT / "docs/quick-start.md", *RECIPES]
+"""Pages that are run from top to bottom, as a reader would."""
 
 SECRET = "a secret that is long enough for everything"
 _FILES = re.compile(r"(?:/etc/oauth-gateway|/run/secrets)/([\w.-]+)")

@@ -80,10 +80,10 @@ class Stage:
 
     def here(self, text: str) -> str:
         """A text of a page with the ports that there are."""
-        return re.sub(r"(127\.0\.0\.1|localhost):(\d{4})\b", self._port, text)
+        return re.sub(r"\b(127\.0\.0\.1|localhost)([: ])(\d{4})\b", self._port, text)
 
     def _port(self, found: re.Match[str]) -> str:
-        return f"{found[1]}:{self.ports.get(found[2], found[2])}"
+        return f"{found[1]}{found[2]}{self.ports.get(found[3], found[3])}"
 
     def there(self, text: str) -> str:
         """What was printed, with the ports that pages speak of."""
@@ -138,7 +138,7 @@ class Stage:
     def start_listening(self, command: str) -> None:
         """Start a program, and wait until it listens at the address that its command names."""
         self.start(command)
-        address = re.search(r"127\.0\.0\.1:(\d+)", self.here(command))
+        address = re.search(r"127\.0\.0\.1[: ](\d+)", self.here(command))
         assert address is not None, f"{command}: says no address"
         self._until(command, lambda: socket.create_connection(("127.0.0.1", int(address[1])), 5).close())
 
@@ -171,8 +171,11 @@ class Stage:
 
 
 @contextlib.contextmanager
-def stage(folder: Path) -> Iterator[Stage]:
-    """A folder with the files of the index, its authorization server and its API; the gateway comes with a page."""
+def stage(folder: Path, *, with_index: bool = True) -> Iterator[Stage]:
+    """A folder with the files of the index, its authorization server and its API; the gateway comes with a page.
+
+    Without the index it is an empty folder.
+    """
     (folder / "bin").mkdir()
     program = folder / "bin/oauth-gateway"
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m gateway "$@"\n')
@@ -182,10 +185,10 @@ def stage(folder: Path) -> Iterator[Stage]:
     there = {block.title: block for block in blocks(INDEX)}
     with contextlib.ExitStack() as stack:
         made = Stage(folder, {port: stack.enter_context(held_port()) for port in PORTS}, there["token"].text)
-        for name in ("clients.yaml", "api.py"):
-            (folder / name).write_text(made.here(there[name].text), encoding="utf-8")
-        (server,), (api,) = commands(there["authorization server"]), commands(there["API"])
         stack.callback(lambda: [made.stop(command) for command in list(made.processes)])
-        made.start_listening(server.text)
-        made.start_listening(api.text)
+        for name in ("clients.yaml", "api.py") if with_index else ():
+            (folder / name).write_text(made.here(there[name].text), encoding="utf-8")
+        for title in ("authorization server", "API") if with_index else ():
+            for command in commands(there[title]):
+                made.start_listening(command.text)
         yield made

@@ -1,4 +1,6 @@
-"""The recipes do what they say: each page is run from top to bottom, and what comes back is what it shows."""
+"""The recipes and the quick start do what they say: each page is run from top to bottom, and what comes back is what it
+shows.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.docs.stage import INDEX, Stage, as_shown, blocks, commands, stage
-from tests.documents import ROOT
+from tests.docs.test_commands import is_not_run
+from tests.documents import PLAYED, RECIPES
 
-RECIPES = sorted(page for page in ROOT.glob("docs/recipes/*.md") if page != INDEX)
 CONFIGURATION = "gateway.yaml"
 CHECK, SERVE = (command.text for block in blocks(INDEX) if block.title == "gateway" for command in commands(block))
 """The two commands of the index that are about the gateway."""
@@ -31,6 +33,8 @@ def play(page: Path, there: Stage) -> tuple[int, int]:
             there.start_gateway(SERVE)
             configurations += 1
         for command in commands(block) if block.language == "console" else ():
+            if command.text == SERVE or is_not_run(command.text):
+                continue
             if block.title:
                 there.start_listening(command.text)
                 continue
@@ -40,9 +44,9 @@ def play(page: Path, there: Stage) -> tuple[int, int]:
     return configurations, requests
 
 
-@pytest.mark.parametrize("page", RECIPES, ids=lambda page: page.stem)
-def test_a_recipe_does_what_it_says(page: Path, tmp_path: Path) -> None:
-    with stage(tmp_path) as there:
+@pytest.mark.parametrize("page", PLAYED, ids=lambda page: page.stem)
+def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
+    with stage(tmp_path, with_index=page in RECIPES) as there:
         configurations, requests = play(page, there)
     assert configurations >= 1
     assert requests >= 1
