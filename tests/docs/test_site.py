@@ -153,6 +153,25 @@ def test_what_the_build_says_of_a_link_that_leads_nowhere_is_an_error(tmp_path: 
     assert "missing.md" in done.stderr
 
 
+def test_a_file_outside_the_pages_has_a_page_that_links_lead_to(site: Site) -> None:
+    links = {urljoin("https://site.example/reference/", link) for link in site.pages["reference/"].links}
+    assert "https://site.example/source/config/full.yaml/" in links
+    assert "failed_authentication" in (site.folder / "source/config/full.yaml/index.html").read_text(encoding="utf-8")
+    folder = site.pages["source/config/issuers/"]
+    assert "../keycloak.yaml/" in folder.links or "keycloak.yaml/" in folder.links
+
+
+def test_the_decisions_are_listed(site: Site) -> None:
+    count = len([page for page in PAGES if page.parent.name == "decisions"])
+    listed = {link for link in site.pages["decisions/"].links if re.match(r"\d{4}-", link)}
+    assert len(listed) == count > 20
+
+
+def test_the_script_says_how_it_is_used() -> None:
+    done = subprocess.run([str(ROOT / "scripts/docs"), "bake"], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "usage: scripts/docs" in done.stderr) == (2, True)
+
+
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[str]:
     """The address of a plain web server for these files: there is nothing else the site needs."""
