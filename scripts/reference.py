@@ -45,6 +45,8 @@ not here is an error: there is no key that is silently ignored.
 
 NAMED = {"issuers": ".NAME", "upstreams": ".NAME", "routes": "[]"}
 """What stands in a path for the names that users choose, and for a place in a list."""
+LONGEST_EXAMPLE = 48
+"""Characters; what is longer would stretch the table."""
 LATER = {tuple(step for step in path if step != "*") for path, _ in supported.NOT_YET}
 
 Block = tuple[str, tuple[str, ...], dict[str, Any]]
@@ -184,6 +186,8 @@ def is_shown(example: Any, default: Any) -> bool:
     listed = default if isinstance(default, list) else [default]
     if isinstance(default, str) and isinstance(example, str) and is_duration(default):
         return duration(example) != duration(default)
+    if len(str(example)) > LONGEST_EXAMPLE:
+        return False
     is_small = not isinstance(example, dict) and not (isinstance(example, list) and isinstance(example[0], dict))
     return is_small and str(example) not in {str(default), *map(str, listed)} and "${" not in str(example)
 

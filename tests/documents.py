@@ -29,6 +29,14 @@ def blocks(document: Path, language: str) -> Iterator[tuple[int, str]]:
         yield text.count("\n", 0, found.start()) + 1, found[1]
 
 
+def compared(document: Path) -> Iterator[tuple[int, str, str]]:
+    """Line of the block, command and output of what a page shows of a gateway that stands beside the README's file."""
+    for line, text in blocks(document, "console") if document not in PLAYED else ():
+        for command, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE):
+            if output and command.startswith(("curl", "oauth-gateway explain")):
+                yield line, command, output
+
+
 def secrets_of(text: str) -> dict[str, str]:
     """A value for each environment variable that a configuration names without a default."""
     return {name: SECRET for name in re.findall(r"\$\{([A-Z_]+)\}", text)}

@@ -17,7 +17,7 @@ import pytest
 from gateway import build
 from gateway.config import load
 from tests.docs.stage import Command, as_shown, blocks, commands
-from tests.documents import DOCUMENTS, PLAYED, README, ROOT, secrets_of, with_files
+from tests.documents import DOCUMENTS, PLAYED, README, ROOT, compared, secrets_of, with_files
 from tests.documents import blocks as plain_blocks
 from tests.world import mint, public_jwks
 
@@ -69,8 +69,8 @@ def has_a_test(document: Path, command: Command, title: str) -> bool:
         return bool(title)  # what tests/docs/stage.py starts
     if text.startswith(("helm ", "kubectl apply ")):
         return document in {README, ROOT / "docs/kubernetes.md", CHART}  # tests/helm/test_documents.py
-    compared = {README, ROOT / "docs/revocation.md", ROOT / "docs/admin.md"}  # tests/test_documented_commands.py
-    return document in compared and bool(command.output) and text.startswith(("curl", "oauth-gateway explain"))
+    # tests/test_documented_commands.py
+    return any(command.text == run and command.output == output for _, run, output in compared(document))
 
 
 COMMANDS = [
