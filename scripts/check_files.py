@@ -45,7 +45,7 @@ EVERYWHERE = {
     "/etc",
 }
 
-LOCKS: Mapping[str, tuple[str, ...]] = {"requirements.lock": (), "requirements-test.lock": ("test", "otel")}
+LOCKS: Mapping[str, tuple[str, ...]] = {"requirements.lock": (), "requirements-test.lock": ("test", "docs", "otel")}
 """Each lock, and the extras that it holds besides the dependencies."""
 BUILD_LOCK = "requirements-build.lock"
 """What builds the distribution; its versions are those of the last of `LOCKS`."""

@@ -14,6 +14,11 @@ from tests.world import public_jwks
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 README = ROOT / "README.md"
+RECIPES = sorted(page for page in ROOT.glob("docs/recipes/*.md") if page.name != "index.md")
+PLAYED = [ROOT / "docs/quick-start.md", *RECIPES]
+"""Pages that are run from top to bottom, as a reader would."""
+APART = {ROOT / "docs/reload.md": ROOT / "tests/test_reload_document.py"}
+"""Pages whose commands have a test of their own, for they change what the next one meets."""
 
 SECRET = "a secret that is long enough for everything"
 _FILES = re.compile(r"(?:/etc/oauth-gateway|/run/secrets)/([\w.-]+)")
@@ -24,6 +29,16 @@ def blocks(document: Path, language: str) -> Iterator[tuple[int, str]]:
     text = document.read_text(encoding="utf-8")
     for found in re.finditer(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         yield text.count("\n", 0, found.start()) + 1, found[1]
+
+
+def compared(document: Path) -> Iterator[tuple[int, str, str]]:
+    """Line of the block, command and output of what a page shows of a gateway that stands beside the README's file."""
+    if document in PLAYED or document in APART:
+        return
+    for line, text in blocks(document, "console"):
+        for command, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE):
+            if output and command.startswith(("curl", "oauth-gateway explain")):
+                yield line, command, output
 
 
 def secrets_of(text: str) -> dict[str, str]:

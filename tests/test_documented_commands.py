@@ -24,7 +24,7 @@ from gateway.devauth.clients import Client
 from gateway.devauth.server import DevelopmentServer
 from gateway.process.single import SingleProcess
 from tests.dialogue import request, talk
-from tests.documents import README, ROOT, SECRET, blocks, secrets_of, with_files
+from tests.documents import DOCUMENTS, README, ROOT, SECRET, blocks, compared, secrets_of, with_files
 from tests.redis_servers import redis_node
 from tests.world import mint, public_jwks
 
@@ -138,22 +138,23 @@ async def shell(folder: Path) -> AsyncIterator[Shell]:
         yield Shell(folder, worker, {"TOKEN": token, "ADMIN_TOKEN": SECRET}, environ)
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/revocation.md", "docs/admin.md"])
-async def test_commands_print_what_is_shown(document: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "document",
+    [document for document in DOCUMENTS if any(compared(document))],
+    ids=lambda document: str(document.relative_to(ROOT)),
+)
+async def test_commands_print_what_is_shown(document: Path, tmp_path: Path) -> None:
     routes, opaque = configurations()
     opaque_from = next(line for line, block in blocks(README, "yaml") if "introspection:" in block)
-    shown = 0
     async with shell(tmp_path) as terminal:
-        for line, text in blocks(ROOT / document, "console"):
-            is_before = document == "README.md" and line < opaque_from
-            for command, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE):
-                if output and command.startswith(("curl", "oauth-gateway explain")):
-                    printed = await terminal.run(command, routes if is_before else with_files(opaque, tmp_path))
-                    assert lasting(printed.replace(f"{tmp_path}/", "")) == lasting(output), (
-                        f"{document}:{line}: {command}"
-                    )
-                    shown += 1
-    assert shown >= 3
+        for line, command, output in compared(document):
+            is_before = document == README and line < opaque_from
+            printed = await terminal.run(command, routes if is_before else with_files(opaque, tmp_path))
+            assert lasting(printed.replace(f"{tmp_path}/", "")) == lasting(output), f"{document}:{line}: {command}"
+
+
+def test_there_are_commands_to_compare() -> None:
+    assert sum(1 for document in DOCUMENTS for _ in compared(document)) >= 9
 
 
 async def test_the_rights_in_redis_that_the_reference_names_are_enough(tmp_path: Path) -> None:

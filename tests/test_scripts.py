@@ -256,6 +256,7 @@ name = "made-up"
 dependencies = ["aiohttp>=3.14", "Ruamel_Yaml>=1; sys_platform != 'win32'"]
 [project.optional-dependencies]
 test = ["pytest>=9"]
+docs = []
 otel = []
 """
 HASH = " \\\n    --hash=sha256:00\n"

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import PrivateAttr, ValidationError
 
 from gateway.config import check, environment, validation
+from gateway.config.json_schema import with_written_defaults
 from gateway.config.model import Config
 from gateway.config.problems import ConfigError, ConfigUnreadable, Location, Problem
 from gateway.config.source import Path_, Source, from_mapping, read, show
@@ -69,7 +70,7 @@ def parse(data: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> 
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the configuration, for editors."""
-    document = _with_references(Config.model_json_schema(by_alias=True))
+    document = _with_references(with_written_defaults(Config.model_json_schema(by_alias=True)))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "oauth-gateway", **document}
 
 
@@ -80,8 +81,6 @@ def _with_references(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     parts = {key: _with_references(part) for key, part in schema.items()}
-    if parts.get("type") in ("integer", "number", "boolean") and "default" not in parts:
-        return {"anyOf": [parts, _REFERENCE]}
     if parts.get("type") in ("integer", "number", "boolean"):
         outer = {key: parts.pop(key) for key in ("default", "description", "title") if key in parts}
         return {**outer, "anyOf": [parts, _REFERENCE]}

@@ -66,14 +66,18 @@ Causes = Annotated[
 class UpstreamTls(ClientTls):
     """TLS for connections to an upstream."""
 
-    server_name: Text | None = Field(None, description="name for SNI and the certificate check")
-    verify: bool = Field(True, description="check the certificate")
+    server_name: Text | None = Field(
+        None, description="name for SNI that the certificate must have; absent: the host of the address"
+    )
+    verify: bool = Field(True, description="false: anybody is taken for the upstream; for tests only")
 
 
 class Endpoint(Block):
     """One address of an upstream."""
 
-    url: Annotated[str, BeforeValidator(upstream_url)] = Field(description="http://, https:// or unix:/path")
+    url: Annotated[str, BeforeValidator(upstream_url)] = Field(
+        description="its address: http://, https:// or unix:/path"
+    )
     weight: Positive = Field(1, description="its share of the requests")
 
 
@@ -82,57 +86,63 @@ OneOfSeveral = Annotated[Endpoint, BeforeValidator(_endpoint, json_schema_input_
 
 
 class Health(Block):
-    """Active probes."""
+    """Probes: each endpoint is asked, from each worker, whether it is well."""
 
-    path: Annotated[str, BeforeValidator(_target)] = Field("/healthz", description="what is asked for")
-    interval: Duration = Field(10.0, description="how often")
-    timeout: Duration = Field(2.0, description="how long to wait")
-    unhealthy_after: Positive = Field(3, description="failed probes in a row")
-    healthy_after: Positive = Field(2, description="good probes in a row")
-    status: Statuses = Field(((200, 399),), description="good ones")
+    path: Annotated[str, BeforeValidator(_target)] = Field(
+        "/healthz", description="the path that is asked for, without the base path"
+    )
+    interval: Duration = Field(10.0, description="time between two probes")
+    timeout: Duration = Field(2.0, description="how long an answer may take")
+    unhealthy_after: Positive = Field(3, description="failed probes in a row after which nothing goes there")
+    healthy_after: Positive = Field(2, description="good probes in a row after which it is used again")
+    status: Statuses = Field(((200, 399),), description="statuses, or ranges of them, that are good")
 
 
 class Ejection(Block):
-    """Passive health."""
+    """Endpoints that fail are left out for a while; never the last healthy one."""
 
-    failures: Positive = Field(5, description="failures in a row")
-    duration: Duration = Field(10.0, alias="for", description="out of rotation this long")
+    failures: Positive = Field(5, description="failed requests in a row after which an endpoint is left out")
+    duration: Duration = Field(10.0, alias="for", description="how long it is left out")
 
 
 class UpstreamTimeouts(Block):
     """How long an upstream may take."""
 
-    connect: Duration = Field(2.0, description="for a connection, also a free one of the pool")
-    response: Duration = Field(30.0, description="to the first byte")
-    idle: Duration = Field(60.0, description="silence after it")
+    connect: Duration = Field(2.0, description="for a connection and its TLS handshake; also the wait for a free one")
+    response: Duration = Field(30.0, description="until the first byte of the response; over it 504")
+    idle: Duration = Field(60.0, description="longest silence after it")
 
 
 class Retry(Block):
     """When a request is sent again."""
 
-    attempts: Count = Field(1, description="further attempts")
-    on: Causes = Field(("connect",), description="connect, disconnect, timeout, 502, 503, 504")
+    attempts: Count = Field(1, description="how many times a request is sent again at most")
+    on: Causes = Field(("connect",), description="after what: connect, disconnect, timeout, 502, 503, 504")
     methods: Methods = Field(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"), description="for which methods")
-    budget: Annotated[float, Field(ge=0, le=1)] = Field(0.2, description="share of all requests")
+    budget: Annotated[float, Field(ge=0, le=1)] = Field(0.2, description="share of the requests that may be retries")
 
 
 class Upstream(Block):
     """A service behind the gateway."""
 
     url: Annotated[str, BeforeValidator(upstream_url)] | None = Field(
-        None, description="its address; a base path is allowed"
+        None, description="its address: http://, https:// or unix:/path; a base path is allowed"
     )
     urls: Annotated[tuple[OneOfSeveral, ...], BeforeValidator(_endpoints)] | None = Field(
-        None, description="several addresses"
+        None, description="several addresses, instead of url"
     )
-    balance: Text = Field("round_robin", description="round_robin, least_requests, random or hash:<header or claim>")
-    health: Health | None = Field(None, description="active probes")
-    ejection: Ejection | None = Field(None, description="passive health")
+    balance: Text = Field(
+        "round_robin", description="round_robin, least_requests, random, or hash:name of a claim or header field"
+    )
+    health: Health | None = Field(None, description="asks endpoints whether they are well; absent: no probes")
+    ejection: Ejection | None = Field(None, description="leaves out endpoints that fail; absent: none")
     timeouts: UpstreamTimeouts = Field(UpstreamTimeouts(), description="how long it may take")
-    retry: Retry | None = Field(None, description="when a request is sent again")
-    max_connections: Positive = Field(256, description="per endpoint and worker")
+    retry: Retry | None = Field(None, description="sends requests again; absent: none")
+    max_connections: Positive = Field(
+        256, description="per endpoint and worker; further requests wait at most timeouts.connect"
+    )
     keep_alive: Duration = Field(60.0, description="how long an idle connection is kept")
-    tls: UpstreamTls | None = Field(None, description="for https")
+    tls: UpstreamTls | None = Field(None, description="for https:// addresses")
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

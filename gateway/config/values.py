@@ -191,12 +191,12 @@ def header_value(value: object) -> str:
     return value
 
 
-_DURATION_SCHEMA = {
+DURATION_SCHEMA = {
     "type": ["string", "integer"],
     "pattern": r"^(([0-9]+(h|m|s|ms))+|0)$|\$\{",
     "examples": ["30s", "5m", "1h30m"],
 }
-_SIZE_SCHEMA = {
+SIZE_SCHEMA = {
     "type": ["string", "integer"],
     "pattern": r"^[0-9]+ *(B|KiB|MiB|GiB)?$|\$\{",
     "examples": ["16KiB", "10MiB"],
@@ -209,8 +209,8 @@ def _one_or_list(items: dict[str, Any]) -> dict[str, Any]:
 
 _STRING = {"type": "string"}
 
-Duration = Annotated[float, BeforeValidator(duration), WithJsonSchema(_DURATION_SCHEMA)]
-Size = Annotated[int, BeforeValidator(size), WithJsonSchema(_SIZE_SCHEMA)]
+Duration = Annotated[float, BeforeValidator(duration), WithJsonSchema(DURATION_SCHEMA)]
+Size = Annotated[int, BeforeValidator(size), WithJsonSchema(SIZE_SCHEMA)]
 Text = Annotated[str, BeforeValidator(text)]
 Address = Annotated[str, BeforeValidator(address)]
 Url = Annotated[str, BeforeValidator(url)]
