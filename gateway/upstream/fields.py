@@ -39,6 +39,10 @@ REWRITTEN = frozenset(
         b"x-original-url",
         b"x-original-uri",
         b"x-rewrite-url",
+        b"x-envoy-original-path",
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
         b"x-real-ip",
         b"x-request-id",
     }
