@@ -52,6 +52,15 @@ class TrustedIssuer:
     introspects_jwt: bool = False
     where: str = ""
 
+    def judges_as(self, other: TrustedIssuer) -> bool:
+        """Whether a token that one of them calls good is good for the other one, by the same keys and answers."""
+        return (
+            self.rules == other.rules
+            and self.keys is other.keys
+            and self.introspection is other.introspection
+            and self.introspects_jwt == other.introspects_jwt
+        )
+
     async def by_keys(
         self, key_id: str | None, verify: Callable[[KeySet], V], clock: Callable[[], float]
     ) -> tuple[V, KeySet]:
@@ -144,6 +153,29 @@ class Verifier:
         self._refused: BoundedCache[bytes, _Refused] = BoundedCache(entries=_REFUSED, weight=_REFUSED_BYTES)
         self.hits = 0
         self.misses = 0
+
+    def adopt(self, before: Verifier) -> None:
+        """Take over what another one has verified by keys, where nothing has changed that the verification rests on.
+
+        Only the token: whether it may be used somewhere is for the rules of today.
+        """
+        same = {
+            old: new
+            for issuer, old in before._issuers.items()
+            if (new := self._issuers.get(issuer)) is not None and new.judges_as(old)
+        }
+        for value, known in before._cache.items():
+            issuer = same.get(known.issuer)
+            if issuer is not None and known.keys is not None and not known.is_introspected:
+                verified = Verified(known.token, issuer, known.keys, known.fresh_until, cleared=known.cleared)
+                if len(value) <= self._max_token:
+                    self._cache.put(value, verified, weight=len(value))
+
+    def forget(self) -> None:
+        """Remember nothing any more: nobody asks this one again."""
+        self._cache.clear()
+        self._introspected.clear()
+        self._refused.clear()
 
     def stands(self, verified: Verified) -> bool:
         """Whether a verification may be used once more."""
