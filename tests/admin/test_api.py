@@ -46,7 +46,7 @@ async def no_figures() -> bytes:
 @contextlib.asynccontextmanager
 async def admin(token: str = TOKEN, **changes: Any) -> AsyncIterator[Admin]:
     async with world(ROUTE, **changes) as w:
-        api = Api(GatewayOperations(w.gateway), token) if token else None
+        api = Api(GatewayOperations(w.gateway), lambda: token)
         runner = web.AppRunner(make_admin_app(Health(dict), no_figures, api), access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
