@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import http.client
 import json
 import signal
@@ -71,9 +70,19 @@ def asked(connection: http.client.HTTPConnection, path: str = "/orders/1", token
 
 
 @contextlib.contextmanager
-def reloading(folder: Path, upstream: str, workers: int, **changes: Any) -> Iterator[Reloading]:
-    """A running gateway with one route that needs a token, and one that does not."""
-    config = configuration(upstream, workers=workers, **changes)
-    with crew(folder, config) as gateway:
-        file = folder / "gateway.yaml"
-        yield Reloading(gateway, file, copy.deepcopy(json.loads(file.read_text())))
+def reloading(
+    folder: Path, upstream: str, workers: int, *, laid_out: Callable[[str], Path] | None = None, **changes: Any
+) -> Iterator[Reloading]:
+    """A running gateway with one route that needs a token, and one that does not. See `crew` for `laid_out`."""
+    config: dict[str, Any] = {}
+    file = folder / "gateway.yaml"
+
+    def lay_out(text: str) -> Path:
+        config.update(json.loads(text))
+        if laid_out is not None:
+            return laid_out(text)
+        file.write_text(text)
+        return file
+
+    with crew(folder, configuration(upstream, workers=workers, **changes), laid_out=lay_out) as gateway:
+        yield Reloading(gateway, file, config)

@@ -157,6 +157,8 @@ class Worker:
     def _swap(self) -> None:
         self._service.swap()
         self._config = self._prepared
+        # Before the answer: whoever is told that all have gone over can be told how they are.
+        self._channel.tell("report", self._service.health.report())
         logs.configure(self._config.log.level, self._config.log.format, worker=self._assignment.slot)
 
     def _take(self, entries: Any) -> None:
