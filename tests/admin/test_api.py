@@ -79,7 +79,9 @@ async def test_without_the_token_nothing_below_api_is_answered(headers: tuple[st
 
 async def test_without_a_token_in_the_configuration_there_is_no_api() -> None:
     async with admin("") as a:
-        assert (await a.send("GET", "/api/revocations")).status == 404
+        for method, path in (("GET", "/api/revocations"), ("PUT", "/api/reload"), ("GET", "/api"), ("GET", "/api/x")):
+            assert (await a.send(method, path)).status == 404
+            assert (await a.send(method, path, None, "Authorization: Bearer ")).status == 404
 
 
 async def test_a_revocation_holds_at_once_is_listed_and_can_be_withdrawn() -> None:

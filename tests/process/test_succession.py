@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from gateway.config import ConfigError
 from gateway.process.service import Service
 from tests.http.origin import until
-from tests.issuer import server_tls
+from tests.issuer import private_key, server_tls
 from tests.world import AUDIENCE, ISSUER, configuration, public_jwks
 
+PLAIN = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 OPEN = {"path": "/open", "public": True, "respond": {"body": "hi"}}
 
 
@@ -161,4 +163,26 @@ async def test_another_certificate_path_counts_for_the_next_handshake(tmp_path: 
     service.swap()
     assert service._handshakes._context is not before
     assert service._handshakes._timeout == 3
+    await service.close()
+
+
+async def test_another_key_of_the_gateway_makes_another_client_of_the_issuer_and_keeps_its_keys(tmp_path: Path) -> None:
+    server_tls(tmp_path)
+    key = tmp_path / "client.pem"
+    key.write_bytes((tmp_path / "tls.pem").read_bytes().split(b"-----END CERTIFICATE-----\n")[1])
+    endpoint = {"endpoint": "https://a.example/introspect", "client_auth": "private_key_jwt", "client_key": str(key)}
+    config = configuration(9, OPEN, issuers=issuers(corp={"introspection": {"client_id": "gateway", **endpoint}}))
+    service = Service(config, environ={})
+    await service.start()
+    seen = []
+    for content in (key.read_bytes(), private_key("P-384").private_bytes(*PLAIN)):
+        key.write_bytes(content)
+        before = service.gateway.issuers["corp"]
+        await service.prepare(config)
+        service.swap()
+        after = service.gateway.issuers["corp"]
+        seen.append((after.keys is before.keys, after.introspection is before.introspection))
+        assert after.introspection is not None
+        assert len(after.introspection.on_called) == 1
+    assert seen == [(True, True), (True, False)]
     await service.close()
