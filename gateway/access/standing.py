@@ -41,6 +41,9 @@ _AT_ONCE: Final = 16
 
 End = Callable[[GatewayError], None]
 
+Place = Callable[[Request], tuple[Policy, Parameters]]
+"""Finds what decides about a request now, and what its rules compare with. Raises `GatewayError` where nothing does."""
+
 
 class Standing:
     """One connection and the request it was opened with. `end` is told once why it may not go on."""
@@ -125,6 +128,7 @@ class Watch:
         self._sleep = sleep
         self._patience = patience
         self._open: set[Standing] = set()
+        self._place: Place | None = None
         self._standings: set[Standing] = set()
         self._due: deque[Standing] = deque()
         self._sweep: asyncio.Task[None] | None = None
@@ -140,6 +144,9 @@ class Watch:
         standing = Standing(request, end)
         self._open.add(standing)
         self._judge(standing, policy, parameters)
+        if self._place is not None:
+            # A reload may have come while its upstream was asked. Later: there is nothing to end yet.
+            asyncio.get_running_loop().call_soon(self._judge_again, standing)
         return standing
 
     def finish(self, standing: Standing) -> None:
@@ -147,20 +154,23 @@ class Watch:
         self._open.discard(standing)
         self._standings.discard(standing)
 
-    def judge_anew(self, place: Callable[[Request], tuple[Policy, Parameters]]) -> None:
-        """The configuration has changed: whoever may not come in by it any more does not go on either.
-
-        `place` finds what decides about a request now. It raises `GatewayError` where nothing does.
-        """
+    def judge_anew(self, place: Place) -> None:
+        """The configuration has changed: whoever may not come in by it any more does not go on either."""
+        self._place = place
         for standing in list(self._open):
-            try:
-                policy, parameters = place(standing.request)
-                if not self._judge(standing, policy, parameters) and policy.needs_token:
-                    raise GatewayError(errors.TOKEN_MISSING, "the route needs a token since the reload")
-            except GatewayError as error:
-                self._doubt(standing, error, self._clock())
-            except Exception:
-                self._fault(standing)
+            self._judge_again(standing)
+
+    def _judge_again(self, standing: Standing) -> None:
+        if standing not in self._open or self._place is None:
+            return
+        try:
+            policy, parameters = self._place(standing.request)
+            if not self._judge(standing, policy, parameters) and policy.needs_token:
+                raise GatewayError(errors.TOKEN_MISSING, "the route needs a token since the reload")
+        except GatewayError as error:
+            self._doubt(standing, error, self._clock())
+        except Exception:
+            self._fault(standing)
 
     def _judge(self, standing: Standing, policy: Policy, parameters: Parameters) -> bool:
         """Look after it from now on if there is something to look at. Whether there is."""

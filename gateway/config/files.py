@@ -83,7 +83,10 @@ class ConfigFiles:
         return {**texts, **{file: _stamp(file) for file in (*self._named, *self._also)}}
 
     def _texts(self) -> list[Path]:
-        return sorted(self.path.glob("*.yaml")) if self.path.is_dir() else [self.path]
+        try:
+            return sorted(self.path.glob("*.yaml")) if self.path.is_dir() else [self.path]
+        except OSError:
+            return []
 
     def _references(self, texts: Iterable[Path]) -> Iterator[str]:
         """The files that are named, by the look of the text: also by one that is no YAML at the moment."""

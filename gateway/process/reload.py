@@ -67,6 +67,7 @@ class Reloader:
         self._is_over = False
         self._asked = asyncio.Event()
         self._turn = asyncio.Lock()
+        self._attempt: asyncio.Task[Refused | None] | None = None
         if files is not None:
             files.follow(config, is_in_use=True)
 
@@ -78,22 +79,38 @@ class Reloader:
         """The gateway ends: what it has is what it keeps."""
         self._is_over = True
 
+    async def close(self) -> None:
+        """End also a reload that is under way."""
+        self.stop()
+        if self._attempt is not None:
+            self._attempt.cancel()
+            await asyncio.wait([self._attempt])
+
     async def run(self) -> None:
         """Reload whenever that is asked for, or the files have changed, until cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._look_every):
                     await self._asked.wait()
-            if self._asked.is_set():
-                self._asked.clear()
-                await self.reload("SIGHUP")
-            elif self._files is not None and self._files.look():
-                await self.reload("the files have changed")
+            try:
+                await self._look()
+            except Exception:
+                # A defect of ours must not end the looking for good.
+                logger.exception("whether the configuration has changed can't be told")
+                await asyncio.sleep(self._look_every)
+
+    async def _look(self) -> None:
+        if self._asked.is_set():
+            self._asked.clear()
+            await self.reload("SIGHUP")
+        elif self._files is not None and self._files.look():
+            await self.reload("the files have changed")
 
     async def reload(self, cause: str) -> Refused | None:
         """Read everything again, and take it over if it is good; what is wrong, or None. One at a time."""
         async with self._turn:
-            self.refused = await self._attempt()
+            self._attempt = asyncio.create_task(self._try())
+            self.refused = await self._attempt
             if self.refused is None:
                 needs = f"; a restart is needed for {', '.join(self.needs_restart)}" if self.needs_restart else ""
                 logger.info("configuration reloaded (%s)%s", cause, needs)
@@ -102,7 +119,7 @@ class Reloader:
                 logger.error("configuration not reloaded (%s), the one before goes on: %s", cause, problem)
             return self.refused
 
-    async def _attempt(self) -> Refused | None:
+    async def _try(self) -> Refused | None:
         if self._is_over:
             return self._refuse("the gateway is shutting down")
         if self._files is None:

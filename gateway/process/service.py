@@ -125,7 +125,7 @@ class Service:
         assert successor is not None
         was_ready, before = self.health.report()["ready"], self.gateway
         self._built, self._config = successor.built, successor.built.config
-        successor.inherit()
+        successor.judge_anew()
         self._observe(successor.gateway, before.introspections)
         limits = build.server_limits(self._config, self._crew)
         self._server.renew(successor.gateway.handle, limits, begin=successor.gateway.begin)

@@ -77,6 +77,7 @@ class SingleProcess:
     async def close(self) -> None:
         """End at once, also what never started."""
         await cancelled(self._reloading)
+        await self.reloader.close()
         for place in self._places:
             place.close()
             place.remove()

@@ -95,16 +95,19 @@ class Successor:
         return Parts.of(self.before).without(Parts.of(self.gateway))
 
     async def start(self, patience: float = FIRST_KEYS) -> None:
-        """Start what is new, and let new issuers answer once, for `patience` seconds at most."""
+        """Start what is new, let new issuers answer once, and take over what was verified. Waits `patience` seconds for
+        the issuers at most.
+        """
         parts = self.new_parts
         await parts.start()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await asyncio.gather(*(source.first() for source in parts.keys))
+        for _ in self.gateway.verifier.adopt(self.before.verifier):
+            await asyncio.sleep(0)
 
-    def inherit(self) -> None:
-        """The moment of the swap: take over what was verified, and judge anew who is connected for longer."""
-        self.gateway.verifier.adopt(self.before.verifier)
+    def judge_anew(self) -> None:
+        """The moment of the swap: judge anew who is connected for longer than a request."""
         self.gateway.watch.judge_anew(self.gateway.place)
 
     async def abandon(self) -> None:

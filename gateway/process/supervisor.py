@@ -91,6 +91,7 @@ class Supervisor:
     async def close(self) -> None:
         """End everything at once."""
         await cancelled(self._reloading)
+        await self.reloader.close()
         await self._keeper.close(_AFTER_DRAIN)
         for place in self._places:
             place.close()

@@ -272,6 +272,16 @@ async def test_an_answer_by_the_rules_of_before_a_reload_does_not_count() -> Non
         assert s.ends == {}
 
 
+async def test_a_connection_that_was_let_in_before_a_reload_and_opened_after_it_is_held_to_the_new_rules() -> None:
+    async with setting() as s:
+        strict = dataclasses.replace(s.policy, rules=Rules(scopes=("orders:write",)))
+        s.watch.judge_anew(lambda _: (strict, {}))
+        s.open("late")
+        # Not at once: whoever opens it has nothing to end yet.
+        assert s.ends == {}
+        assert await s.ended("late") is errors.SCOPE_INSUFFICIENT
+
+
 async def test_what_nobody_watches_any_more_does_not_go_on() -> None:
     async with setting() as s:
         s.open("u1")

@@ -281,7 +281,7 @@ async def test_what_was_verified_by_the_same_issuer_counts_on_and_what_was_not_d
     for token in tokens:
         (await verify(before, token)).keep("rules of before", rules.permit_anonymous())
     after = verifier(same, Keys(GOOD))
-    after.adopt(before)
+    list(after.adopt(before))
     adopted = [await verify(after, token) for token in tokens]
     assert (after.hits, after.misses) == (2, 1)
     assert [verified.permits for verified in adopted] == [{}, {}, {}]
@@ -299,13 +299,13 @@ async def test_a_token_is_verified_anew_when_its_issuer_is_held_to_other_rules_o
     before = verifier(keys)
     await verify(before, token)
     small = verifier(keys, max_token=10)
-    small.adopt(before)
+    list(small.adopt(before))
     assert await reason(small, token) == "token_too_large"
     strict = dataclasses.replace(trusted(keys).rules, audience=frozenset({"other"}))
     cache, introspected = (BoundedCache[bytes, Verified](entries=10, weight=100_000) for _ in range(2))
     issuer = TrustedIssuer(strict, keys)
     after = Verifier([issuer], max_token=16_384, cache=cache, introspected=introspected)
-    after.adopt(before)
+    list(after.adopt(before))
     assert await reason(after, token) == "audience_mismatch"
     assert [issuer.judges_as(each) for each in (TrustedIssuer(strict, keys), trusted(keys))] == [True, False]
     assert not issuer.judges_as(TrustedIssuer(strict, Keys(GOOD)))

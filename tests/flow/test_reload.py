@@ -25,7 +25,7 @@ from tests.http.websockets import echo, switched, websocket
 from tests.issuer_process import JWKS, METADATA, issuer_process
 from tests.reloading import REFUSED, RELOADED, Reloading, asked, reloading
 from tests.services import free_port
-from tests.world import AUDIENCE, bearer, mint
+from tests.world import AUDIENCE, bearer, mint, public_jwks
 
 WORKERS = pytest.mark.parametrize("workers", [1, 2])
 ISSUERS = "gateway_jwks_refresh_total"
@@ -334,6 +334,21 @@ def test_a_bad_file_changes_nothing_and_is_told_of_until_it_is_mended(
         assert r.readyz() == (200, {"state": "current"})
         assert r.gateway.metric("gateway_config_last_reload_successful") == 1
         assert r.gateway.metric("gateway_config_last_reload_timestamp_seconds") > taken_at
+
+
+@WORKERS
+def test_a_file_that_a_change_needs_and_that_comes_later_makes_it_be_tried_again(
+    tmp_path: Path, upstream: Upstream, workers: int
+) -> None:
+    keys = tmp_path / "keys.json"
+    with reloading(tmp_path, upstream.url, workers) as r:
+        other = {"issuer": "https://b.example", "audience": AUDIENCE, "jwks_file": str(keys)}
+        r.write(lambda config: config["issuers"].update(other=other))
+        r.sighup(REFUSED)
+        assert r.gateway.reason("/orders/1", mint(iss="https://b.example")) == (401, "issuer_unknown")
+        with r.expecting():
+            keys.write_text(public_jwks())
+        assert r.gateway.ask("/orders/1", mint(iss="https://b.example"))[0] == 200
 
 
 @WORKERS
