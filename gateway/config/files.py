@@ -121,7 +121,8 @@ def _stamp(file: Path) -> tuple[int, int, int] | None:
 
 def _content(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        # A pipe, as the shell makes one of `<(…)`, can be read once, and that is for whoever loads it.
+        return file.read_bytes() if file.is_file() else b""
     except (OSError, ValueError):
         return b""
 

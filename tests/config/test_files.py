@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -74,6 +75,15 @@ def test_a_file_that_goes_and_comes_back_is_a_change_only_if_it_is_gone_for_long
     assert looks(files) == [False, False, False]
     file.unlink()
     assert looks(files, 2) == [False, True]
+
+
+def test_a_pipe_is_left_to_whoever_loads_it(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    files = ConfigFiles(pipe, {})
+    threading.Thread(target=pipe.write_text, args=[ROUTES], daemon=True).start()
+    assert load(pipe, {}).routes[0].path == ("/",)
+    assert not any(looks(files))
 
 
 def test_yaml_files_of_a_folder_count_and_no_others(tmp_path: Path, file: Path) -> None:
