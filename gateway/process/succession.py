@@ -114,12 +114,12 @@ class Successor:
         """It will not be needed."""
         await self.new_parts.close()
 
-    async def retire(self) -> None:
-        """End what only the old one has, once its requests have ended or `_LAST_REQUESTS` are over. When cancelled, at
-        once.
+    async def retire(self, patience: float = _LAST_REQUESTS) -> None:
+        """End what only the old one has, once its requests have ended or `patience` seconds are over; when cancelled,
+        at once.
         """
         try:
-            async with asyncio.timeout(_LAST_REQUESTS):
+            async with asyncio.timeout(patience):
                 while self.before.in_flight:  # noqa: ASYNC110 - it empties itself
                     await asyncio.sleep(0.1)
         except TimeoutError:

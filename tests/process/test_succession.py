@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from gateway import build
 from gateway.config import ConfigError
 from gateway.process.service import Service
+from gateway.process.succession import Successor
 from tests.http.origin import until
 from tests.issuer import private_key, server_tls
 from tests.world import AUDIENCE, ISSUER, configuration, public_jwks
@@ -73,6 +75,15 @@ async def test_what_only_the_old_one_had_ends_with_its_last_request_and_the_rest
     await service.close()
     assert endpoints["orders"].is_closed
     await until(lambda: len(asyncio.all_tasks()) == 1)
+
+
+async def test_what_lasts_for_ever_does_not_keep_what_it_needs_no_more() -> None:
+    first = build.construct(configuration(9, OPEN, upstreams=sites("orders", "b")))
+    second = build.construct(configuration(9, OPEN, upstreams=sites("orders")), before=first)
+    first.gateway.in_flight = 1
+    await Successor(second, None, first.gateway).retire(0.2)
+    closed = {name: upstream.endpoints[0].is_closed for name, upstream in first.gateway.upstreams.items()}
+    assert closed == {"orders": False, "b": True}
 
 
 async def test_at_its_end_it_waits_for_nothing_that_a_reload_left_behind() -> None:
