@@ -246,7 +246,7 @@ class Gateway:
         """A WebSocket goes on for as long as the token that opened it holds (RFC 6455 §7.4.1: 1008)."""
         tunnel = response.tunnel
         end = partial(self._end_tunnel, tunnel, record)
-        standing = self.watch.begin(route.policy, request.fields, parameters, end)
+        standing = self.watch.begin(route.policy, request, parameters, end)
         response.upon_end = partial(self._tunnel_ended, standing, tunnel, record)
         return response
 
@@ -258,9 +258,7 @@ class Gateway:
             code = GOING_AWAY
         tunnel.end(code, error.reason.name if self.style.expose_reason else "")
 
-    def _tunnel_ended(
-        self, standing: Standing | None, tunnel: Tunnel, record: RequestRecord, sent: int, whole: bool
-    ) -> None:
+    def _tunnel_ended(self, standing: Standing, tunnel: Tunnel, record: RequestRecord, sent: int, whole: bool) -> None:
         self.watch.finish(standing)
         self._close(record, tunnel, SWITCHING_PROTOCOLS, sent, whole)
 
@@ -296,6 +294,11 @@ class Gateway:
             _check_path(target, route)
         parameters = match.parameters if route.policy.rules.uses_parameters else _NO_PARAMETERS
         return route, Inbound(request, target, client, match.segments), parameters
+
+    def place(self, request: Request) -> tuple[Policy, Mapping[str, str]]:
+        """What decides about a request, and what its rules compare with. Raises `GatewayError` where nothing does."""
+        route, _, parameters = self._locate(request, self.open_record(request))
+        return route.policy, parameters
 
     def _allowed(self, record: RequestRecord) -> None:
         record.auth_seconds = self.clock() - record.started

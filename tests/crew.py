@@ -201,16 +201,22 @@ def crew(
     command: Sequence[str] = (sys.executable, "-m", "gateway"),
     folder_of_process: Path | None = None,
     stdout: int | None = None,
+    laid_out: Callable[[str], Path] | None = None,
 ) -> Iterator[Crew]:
     """Start a gateway and wait until all is ready. A test may end it; else it is ended, and has to end well.
 
     `also` is a further address to listen on, `cores` are those that it may use, `folder_of_process` is its current one.
+    `laid_out` puts the text of the configuration somewhere else, and says what the command is given for it.
     """
     port, admin_port = free_port(), free_port()
     file, log_path = folder / "gateway.yaml", folder / "gateway.log"
     admin = {"listen": f"127.0.0.1:{admin_port}", "token": ADMIN_TOKEN}
     listen = [f"127.0.0.1:{port}", *([also] if also is not None else [])]
-    file.write_text(json.dumps({"listen": listen, "admin": admin, "workers": 2, **configuration}))
+    text = json.dumps({"listen": listen, "admin": admin, "workers": 2, **configuration})
+    if laid_out is not None:
+        file = laid_out(text)
+    else:
+        file.write_text(text)
     with log_path.open("ab") as log:
         process = subprocess.Popen(
             [*command, "serve", "-c", str(file)],

@@ -21,10 +21,11 @@ from gateway import build, errors
 from gateway.admin.metrics import Metrics
 from gateway.cache.redis import SharedStore, check_address
 from gateway.cli import COMMANDS, main
-from gateway.config import ConfigError, load, schema, supported
+from gateway.config import Config, ConfigError, load, parse, schema, supported
 from gateway.config.source import read
 from gateway.oauth.key_source import StaticKeys
 from gateway.oauth.keys import from_jwks
+from gateway.process.reload import Reloader
 from gateway.record import RequestRecord
 from gateway.upstream.service import Upstream
 from tests.documents import DOCUMENTS, PLAYED, README, ROOT, blocks, secrets_of, with_files
@@ -182,7 +183,9 @@ def test_an_address_of_redis_is_one(address: str) -> None:
 def test_a_command_line_names_a_command_and_options_that_exist(words: list[str]) -> None:
     program, *arguments = words
     if program != "oauth-gateway":
-        assert program in {"curl", "docker", "helm", "kubectl", "redis-cli"} or (ROOT / program).is_file()
+        assert (
+            program in {"curl", "docker", "helm", "kill", "kubectl", "redis-cli", "sed"} or (ROOT / program).is_file()
+        )
         return
     command: click.Command | None = main
     while isinstance(command, click.Group):
@@ -198,6 +201,10 @@ def test_the_readme_lists_every_command() -> None:
 
 
 # --- tables and links --------------------------------------------------------------------------------------------
+
+
+async def taken(_: Config) -> None:
+    """Every configuration is taken."""
 
 
 @dataclass
@@ -226,7 +233,9 @@ def test_the_table_of_metrics_has_each_metric_with_its_labels_and_no_other() -> 
     metrics.observe(record)
     metrics.observe_introspection("corp", "active", 0.1)
     there: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(metrics.render().decode()):
+    figures = metrics.figures()
+    Reloader(parse(yaml.safe_load(SMALLEST)), None, taken).tell(figures)
+    for family in text_string_to_metric_families(figures.render().decode()):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         there[name] = {label for sample in family.samples for label in sample.labels} - {"le"}
     text = (ROOT / "docs/admin.md").read_text(encoding="utf-8")

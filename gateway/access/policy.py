@@ -49,6 +49,11 @@ class Policy:
         asked = (self.verifier, self.introspects, self.rules.issuers) if is_recalled else None
         object.__setattr__(self, "asked", asked)
 
+    @property
+    def needs_token(self) -> bool:
+        """Whether nobody is let in without one."""
+        return not self.is_public and not self.is_token_optional and self.is_enforced
+
     def recall(self, fields: Fields, record: RequestRecord) -> Permit | None:
         """The permit that the same fields were given here before, where nothing has changed since; else `decide`.
 

@@ -20,7 +20,7 @@ from gateway.access.credentials import find_credential
 from gateway.access.policy import Policy
 from gateway.access.verification import Verified
 from gateway.errors import GatewayError
-from gateway.http.message import Fields
+from gateway.http.message import Request
 from gateway.oauth.key_source import cancelled
 from gateway.oauth.tokens import Credential
 from gateway.record import RequestRecord
@@ -41,22 +41,46 @@ _AT_ONCE: Final = 16
 
 End = Callable[[GatewayError], None]
 
+Place = Callable[[Request], tuple[Policy, Parameters]]
+"""Finds what decides about a request now, and what its rules compare with. Raises `GatewayError` where nothing does."""
+
 
 class Standing:
-    """One connection and the token it was opened with. `end` is told once why it may not go on."""
+    """One connection and the request it was opened with. `end` is told once why it may not go on."""
 
-    __slots__ = ("_credential", "_parameters", "_policy", "_verified", "ask_after", "end", "is_asked", "unknown_since")
+    __slots__ = (
+        "_credential",
+        "_parameters",
+        "_policy",
+        "_verified",
+        "ask_after",
+        "end",
+        "is_asked",
+        "request",
+        "unknown_since",
+    )
 
-    def __init__(self, policy: Policy, credential: Credential, parameters: Parameters, end: End) -> None:
-        self._policy = policy
-        self._credential = credential
-        self._parameters = parameters
+    _policy: Policy
+    _credential: Credential
+    _parameters: Parameters
+
+    def __init__(self, request: Request, end: End) -> None:
         self._verified: Verified | None = None
+        # Not the request itself: it leads to a server's connection, of which a WebSocket needs nothing any more.
+        version = request.version
+        self.request = Request(
+            request.method, request.target, request.fields, peer=request.peer, scheme=request.scheme, version=version
+        )
         self.end = end
         self.is_asked = False
         """Somebody is finding out, or about to."""
         self.unknown_since: float | None = None
         self.ask_after = 0.0
+
+    def judge_by(self, policy: Policy, credential: Credential, parameters: Parameters) -> None:
+        """What the connection has to meet from now on."""
+        self._policy, self._credential, self._parameters = policy, credential, parameters
+        self._verified, self.ask_after = None, 0.0
 
     def is_current(self, now: float) -> bool:
         """Whether the last answer is still one. Raises `GatewayError` when the token holds no more."""
@@ -75,12 +99,19 @@ class Standing:
         Not the proof of possession: that was given for the connection, and is not repeated on it.
         """
         policy, record = self._policy, RequestRecord("", 0.0)
-        verified = await policy.verifier.verify(
-            self._credential, record, introspects=policy.introspects, issuers=policy.rules.issuers
-        )
-        verified.cleared = policy.deny_list.check(verified.token, verified.cleared)
-        rules.permit(verified.token, policy.rules, self._parameters, record)
-        self._verified = verified
+        try:
+            verified = await policy.verifier.verify(
+                self._credential, record, introspects=policy.introspects, issuers=policy.rules.issuers
+            )
+            verified.cleared = policy.deny_list.check(verified.token, verified.cleared)
+            rules.permit(verified.token, policy.rules, self._parameters, record)
+        except GatewayError:
+            if policy is self._policy:
+                raise
+            return
+        # Else another policy counts by now, and it is asked next.
+        if policy is self._policy:
+            self._verified = verified
 
 
 class Watch:
@@ -96,6 +127,8 @@ class Watch:
         self._clock = clock
         self._sleep = sleep
         self._patience = patience
+        self._open: set[Standing] = set()
+        self._place: Place | None = None
         self._standings: set[Standing] = set()
         self._due: deque[Standing] = deque()
         self._sweep: asyncio.Task[None] | None = None
@@ -104,22 +137,53 @@ class Watch:
     def __len__(self) -> int:
         return len(self._standings)
 
-    def begin(self, policy: Policy, fields: Fields, parameters: Parameters, end: End) -> Standing | None:
-        """Watch over a connection that the policy has let in. None when there is nothing that could change: no token,
-        or a route that is not enforced.
+    def begin(self, policy: Policy, request: Request, parameters: Parameters, end: End) -> Standing:
+        """Watch over a connection that the policy has let in. It is not looked at while nothing could change: without
+        a token, or on a route that is not enforced.
         """
-        if policy.is_public or not policy.is_enforced or (credential := find_credential(fields)) is None:
-            return None
-        standing = Standing(policy, credential, parameters, end)
+        standing = Standing(request, end)
+        self._open.add(standing)
+        self._judge(standing, policy, parameters)
+        if self._place is not None:
+            # A reload may have come while its upstream was asked. Later: there is nothing to end yet.
+            asyncio.get_running_loop().call_soon(self._judge_again, standing)
+        return standing
+
+    def finish(self, standing: Standing) -> None:
+        """The connection has ended."""
+        self._open.discard(standing)
+        self._standings.discard(standing)
+
+    def judge_anew(self, place: Place) -> None:
+        """The configuration has changed: whoever may not come in by it any more does not go on either."""
+        self._place = place
+        for standing in list(self._open):
+            self._judge_again(standing)
+
+    def _judge_again(self, standing: Standing) -> None:
+        if standing not in self._open or self._place is None:
+            return
+        try:
+            policy, parameters = self._place(standing.request)
+            if not self._judge(standing, policy, parameters) and policy.needs_token:
+                raise GatewayError(errors.TOKEN_MISSING, "the route needs a token since the reload")
+        except GatewayError as error:
+            self._doubt(standing, error, self._clock())
+        except Exception:
+            self._fault(standing)
+
+    def _judge(self, standing: Standing, policy: Policy, parameters: Parameters) -> bool:
+        """Look after it from now on if there is something to look at. Whether there is."""
+        has_say = not policy.is_public and policy.is_enforced
+        credential = find_credential(standing.request.fields) if has_say else None
+        if credential is None:
+            self._standings.discard(standing)
+            return False
+        standing.judge_by(policy, credential, parameters)
         self._standings.add(standing)
         if self._sweep is None or self._sweep.done():
             self._sweep = asyncio.get_running_loop().create_task(self._run())
-        return standing
-
-    def finish(self, standing: Standing | None) -> None:
-        """The connection has ended."""
-        if standing is not None:
-            self._standings.discard(standing)
+        return True
 
     async def close(self) -> None:
         """Watch no more: what nobody watches does not go on."""
@@ -184,6 +248,6 @@ class Watch:
                 standing.unknown_since = now
             if now - standing.unknown_since < self._patience:
                 return
-        if standing in self._standings:
-            self._standings.discard(standing)
+        if standing in self._open:
+            self.finish(standing)
             standing.end(error)

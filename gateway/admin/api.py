@@ -17,11 +17,13 @@ PREFIX = "/api"
 
 
 class Api:
-    """The handlers. `token` is what operators send as a bearer token; it is never empty."""
+    """The handlers. `token` gives what operators have to send as a bearer token now; while it is empty, nothing of this
+    is there.
+    """
 
-    def __init__(self, operations: Operations, token: str) -> None:
+    def __init__(self, operations: Operations, token: Callable[[], str]) -> None:
         self._operations = operations
-        self._token = token.encode("utf-8")
+        self._token = token
 
     def routes(self) -> list[web.RouteDef]:
         """What is answered below `/api`."""
@@ -31,6 +33,7 @@ class Api:
             web.delete(f"{PREFIX}/revocations/{{id}}", self._withdraw),
             web.post(f"{PREFIX}/explain", self._explain),
             web.post(f"{PREFIX}/keys/refresh", self._refresh_keys),
+            web.post(f"{PREFIX}/reload", self._reload),
         ]
 
     @web.middleware
@@ -38,19 +41,15 @@ class Api:
         """Everything below `/api` needs the token, also what is not there; a body that is no object is 400."""
         if not (request.path == PREFIX or request.path.startswith(f"{PREFIX}/")):
             return await handler(request)
-        if not self._may(request):
+        token = self._token()
+        if not token:
+            raise web.HTTPNotFound
+        if not _may(request, token):
             return _problem(401, {"detail": "Send the admin token: Authorization: Bearer <admin.token>."})
         try:
             return await handler(request)
         except Malformed as problem:
             return _problem(400, {"detail": f"The body must be one JSON object: {problem}."})
-
-    def _may(self, request: web.Request) -> bool:
-        values = request.headers.getall("Authorization", [])
-        scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
-        # In constant time: how far a guess was right must not show.
-        is_right = hmac.compare_digest(token.strip().encode("utf-8", "surrogateescape"), self._token)
-        return scheme.lower() == "bearer" and is_right
 
     async def _revoke(self, request: web.Request) -> web.Response:
         outcome = await self._operations("revoke", strict_json(await request.read()))
@@ -69,6 +68,17 @@ class Api:
     async def _refresh_keys(self, request: web.Request) -> web.Response:
         members = strict_json(await request.read()) if request.can_read_body else {}
         return _answer(await self._operations("refresh_keys", members))
+
+    async def _reload(self, _: web.Request) -> web.Response:
+        return _answer(await self._operations("reload", {}))
+
+
+def _may(request: web.Request, token: str) -> bool:
+    values = request.headers.getall("Authorization", [])
+    scheme, _, sent = values[0].partition(" ") if len(values) == 1 else ("", "", "")
+    # In constant time: how far a guess was right must not show.
+    is_right = hmac.compare_digest(sent.strip().encode("utf-8", "surrogateescape"), token.encode("utf-8"))
+    return scheme.lower() == "bearer" and is_right
 
 
 def _answer(outcome: Outcome, fields: Mapping[str, str] | None = None) -> web.Response:

@@ -68,6 +68,15 @@ _FAMILIES = (
     Family("gateway_requests_in_flight", "gauge", "Requests without a whole answer."),
     Family("gateway_connections", "gauge", "Open connections of clients."),
     Family("gateway_build_info", "gauge", "Always 1; says the version.", ("version",), together=max),
+    Family(
+        "gateway_config_last_reload_successful", "gauge", "0 when the last reload was refused, else 1.", together=min
+    ),
+    Family(
+        "gateway_config_last_reload_timestamp_seconds",
+        "gauge",
+        "When the configuration in use was taken, in seconds since the epoch.",
+        together=max,
+    ),
     Family("gateway_workers", "gauge", "Worker processes that serve."),
     Family("gateway_worker_restarts", "counter", "Worker processes that were started in place of one that ended."),
     # The oldest keys, the longest list: where processes differ, the one that is behind is what an operator looks for.

@@ -55,6 +55,8 @@ class Health:
     ) -> None:
         self.started = False
         self.draining = False
+        self.excused: frozenset[str] = frozenset()
+        """Issuers that came by a reload: while they have no keys, what worked before goes on, and so does this."""
         self._keys = keys
         self._redis = redis
         self._needs_redis = needs_redis
@@ -63,7 +65,8 @@ class Health:
         """Whether requests should be sent here, and if not, why not."""
         keys = self._keys()
         has_redis = self._redis is None or self._redis()
-        is_whole = None not in keys.values() and (has_redis or not self._needs_redis)
+        waited_for = [name for name, fetched_at in keys.items() if fetched_at is None and name not in self.excused]
+        is_whole = not waited_for and (has_redis or not self._needs_redis)
         report: dict[str, Any] = {
             "ready": self.started and not self.draining and is_whole,
             "started": self.started,

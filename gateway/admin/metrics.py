@@ -6,6 +6,7 @@ Labels have few values: names from the configuration and a closed list of words,
 
 from __future__ import annotations
 
+import itertools
 import time
 from bisect import bisect_left
 from collections import defaultdict
@@ -98,6 +99,7 @@ class Metrics:
         self._revocations: Callable[[], int] | None = None
         self._watched_upstreams: Mapping[str, UpstreamFigures] = {}
         self._limited: defaultdict[str, int] = defaultdict(int)
+        self._past = Figures()
 
     def watch(
         self,
@@ -110,7 +112,11 @@ class Metrics:
         redis: RedisFigures | None = None,
         upstreams: Mapping[str, UpstreamFigures] | None = None,
     ) -> None:
-        """Say where to read the figures that others keep; they are read when a scrape comes. `caches` by label."""
+        """Say where to read the figures that others keep; they are read when a scrape comes. `caches` by label.
+
+        Said again, it is for what has taken the place of others: what those had counted until now stays counted.
+        """
+        self._past.add_counts(self._told_by_others_than(key_sources, caches, upstreams or {}))
         self._in_flight = requests_in_flight
         self._connections = connections
         self._key_sources = key_sources
@@ -153,7 +159,25 @@ class Metrics:
         self._tell_endpoints(figures)
         figures.put("gateway_rate_limited", [((route,), [count]) for route, count in self._limited.items()])
         self._tell_shared_state(figures)
+        figures.add_counts(self._past)
         return figures
+
+    def _told_by_others_than(
+        self,
+        key_sources: Sequence[KeySource],
+        caches: Mapping[str, Sequence[CacheFigures]],
+        upstreams: Mapping[str, UpstreamFigures],
+    ) -> Figures:
+        """What those tell that are watched now, and are not among these."""
+        gone = Figures()
+        kept = {id(each) for each in (*key_sources, *upstreams.values(), *itertools.chain(*caches.values()))}
+        self._key_sources = [each for each in self._key_sources if id(each) not in kept]
+        self._caches = {name: [each for each in known if id(each) not in kept] for name, known in self._caches.items()}
+        self._watched_upstreams = {name: each for name, each in self._watched_upstreams.items() if id(each) not in kept}
+        self._tell_keys(gone)
+        self._tell_caches(gone)
+        self._tell_endpoints(gone)
+        return gone
 
     def _tell_requests(self, figures: Figures) -> None:
         figures.put(

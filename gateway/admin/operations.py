@@ -50,7 +50,8 @@ class GatewayOperations:
     """Carries operations out on the gateway of this process."""
 
     def __init__(self, gateway: Gateway, *, clock: Callable[[], float] = time.time) -> None:
-        self._gateway = gateway
+        self.gateway = gateway
+        """The one of the moment: a reload puts another in its place."""
         self._clock = clock
 
     async def __call__(self, name: str, members: Members) -> Outcome:
@@ -65,7 +66,7 @@ class GatewayOperations:
             return Outcome(400, {"detail": str(problem), **member})
 
     async def _revoke(self, members: Members) -> Outcome:
-        revoker = self._gateway.revoker
+        revoker = self.gateway.revoker
         _check_names(members, _REVOCATION)
         issuer = _text(members, "issuer")
         if issuer not in revoker.issuers:
@@ -87,16 +88,16 @@ class GatewayOperations:
         return Outcome(201, self._shown(entry))
 
     async def _list(self, _: Members) -> Outcome:
-        entries = self._gateway.revoker.deny_list.listing()
+        entries = self.gateway.revoker.deny_list.listing()
         return Outcome(200, {"revocations": [self._shown(entry) for entry in entries]})
 
     async def _withdraw(self, members: Members) -> Outcome:
-        if not await self._gateway.revoker.withdraw(_text(members, "id")):
+        if not await self.gateway.revoker.withdraw(_text(members, "id")):
             return Outcome(404, {"detail": "There is no such revocation, or it has ended."})
         return Outcome(204)
 
     def _shown(self, entry: Revocation) -> dict[str, Any]:
-        return {**entry.as_json(), "delivered": self._gateway.revoker.is_delivered(entry)}
+        return {**entry.as_json(), "delivered": self.gateway.revoker.is_delivered(entry)}
 
     async def _explain(self, members: Members) -> Outcome:
         _check_names(members, _EXPLAIN)
@@ -106,7 +107,7 @@ class GatewayOperations:
         token = _text(members, "token") if members.get("token") is not None else None
         try:
             explanation = await explain(
-                self._gateway, _text(members, "method"), _text(members, "url"), token, headers.items()
+                self.gateway, _text(members, "method"), _text(members, "url"), token, headers.items()
             )
         except ValueError:
             raise _Invalid("url", "It is no address, or a header has characters that no header can have.") from None
@@ -114,7 +115,7 @@ class GatewayOperations:
 
     async def _refresh_keys(self, members: Members) -> Outcome:
         _check_names(members, frozenset({"issuer"}))
-        issuers = self._gateway.issuers
+        issuers = self.gateway.issuers
         if "issuer" in members and members["issuer"] not in issuers:
             raise _Invalid("issuer", f"There is no issuer of that name; there are {', '.join(sorted(issuers))}.")
         names = [members["issuer"]] if "issuer" in members else list(issuers)

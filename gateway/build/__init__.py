@@ -10,14 +10,24 @@ from aiohttp import web
 
 from gateway.app import Gateway
 from gateway.build.crew import ALONE, Crew
-from gateway.build.gateway import GatewayBuilder
+from gateway.build.gateway import Built, GatewayBuilder
 from gateway.build.limits import server_limits
 from gateway.build.tls import listener_tls
 from gateway.config import Config, ConfigError, Problem, load, parse
 from gateway.embedding import application
 from gateway.upstream.names import Lookup, system_lookup
 
-__all__ = ["ALONE", "Crew", "build", "listener_tls", "make_application", "problems", "server_limits"]
+__all__ = [
+    "ALONE",
+    "Built",
+    "Crew",
+    "build",
+    "construct",
+    "listener_tls",
+    "make_application",
+    "problems",
+    "server_limits",
+]
 
 
 def build(config: Config, crew: Crew = ALONE, *, lookup: Lookup = system_lookup) -> Gateway:
@@ -26,7 +36,16 @@ def build(config: Config, crew: Crew = ALONE, *, lookup: Lookup = system_lookup)
     `lookup` finds the addresses of the upstreams' names. Raises `ConfigError` with what only shows when the parts are
     put together.
     """
-    return GatewayBuilder(config, crew, lookup).gateway()
+    return construct(config, crew, lookup=lookup).gateway
+
+
+def construct(
+    config: Config, crew: Crew = ALONE, before: Built | None = None, *, lookup: Lookup = system_lookup
+) -> Built:
+    """The same, with what it was made from. `before` is what runs, and has its place taken: whatever a configuration
+    says as before is the same object, and nothing of it is started or ended here. Raises `ConfigError`.
+    """
+    return GatewayBuilder(config, crew, lookup, before).built()
 
 
 def make_application(config: Config | Mapping[str, Any] | str | Path) -> web.Application:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.access.verification import TrustedIssuer
@@ -31,22 +33,46 @@ from gateway.oauth.key_store import FolderKeyStore, KeyStore, SharedKeyStore
 from gateway.oauth.keys import KeySet, from_jwks, from_secret
 
 
-class IssuerBuilder:
-    """Makes the trusted issuers of one gateway."""
+@dataclass(frozen=True, slots=True)
+class KnownIssuer:
+    """A trusted issuer and what it was made from: its block, and the content of `client_key`."""
 
-    def __init__(self, report: Report, shared: Shared) -> None:
+    issuer: Issuer
+    client_key: bytes = field(repr=False)
+    trusted: TrustedIssuer
+
+
+class IssuerBuilder:
+    """Makes the trusted issuers of one gateway.
+
+    `before` are those of the gateway whose place it takes: where nothing has changed that keys or answers depend on,
+    they are the same objects, with all that they know and whatever they have under way.
+    """
+
+    def __init__(self, report: Report, shared: Shared, before: Mapping[str, KnownIssuer]) -> None:
         self._report = report
         self._shared = shared
+        self._before = before
 
-    def trusted(self, name: str, issuer: Issuer) -> TrustedIssuer:
-        """One issuer; what can't be used is reported."""
+    def known(self, name: str, issuer: Issuer) -> KnownIssuer:
+        """One issuer with what it is made from; what can't be used is reported."""
+        client_key = self._client_key(name, issuer)
+        return KnownIssuer(issuer, client_key, self._trusted(name, issuer, client_key))
+
+    def _trusted(self, name: str, issuer: Issuer, client_key: bytes) -> TrustedIssuer:
         rules = _token_rules(name, issuer)
         tls = self._tls(name, issuer)
-        keys = self._keys(name, issuer, tls)
+        before = self._before.get(name)
+        if before is not None and _where_keys_are(issuer) == _where_keys_are(before.issuer):
+            keys = before.trusted.keys
+        else:
+            keys = self._keys(name, issuer, tls)
         block = issuer.introspection
         introspection = None
-        if block is not None and block.mode != "never":
-            introspection = self._introspection(rules, issuer, block, keys, tls)
+        if before is not None and (issuer, client_key) == (before.issuer, before.client_key):
+            introspection = before.trusted.introspection
+        elif block is not None and block.mode != "never":
+            introspection = self._introspection(rules, issuer, block, keys, tls, client_key)
         return TrustedIssuer(
             rules,
             keys,
@@ -101,6 +127,7 @@ class IssuerBuilder:
         block: IntrospectionConfig,
         keys: KeySource,
         tls: ClientContext | None,
+        client_key: bytes,
     ) -> Introspection:
         client = IssuerClient(
             timeout=block.timeout, allow_http=issuer.allow_http, tls=tls, connections=block.concurrency
@@ -108,7 +135,7 @@ class IssuerBuilder:
         client_id = block.client_id or ""
         answers = SignedAnswers(rules, client_id, keys) if block.signed_response else None
         metadata = KnownEndpoint(client, issuer.issuer, issuer.metadata, refresh=issuer.keys.refresh)
-        authentication = self._authentication(rules.name, issuer, block)
+        authentication = self._authentication(rules.name, issuer, block, client_key)
         return Introspection(
             rules.name,
             IntrospectionClient(client, authentication, metadata=metadata, endpoint=block.endpoint, answers=answers),
@@ -122,17 +149,29 @@ class IssuerBuilder:
             return None
         return SharedAnswers(shared.store, shared.sealer, *asked)
 
-    def _authentication(self, name: str, issuer: Issuer, block: IntrospectionConfig) -> ClientAuthentication:
+    def _client_key(self, name: str, issuer: Issuer) -> bytes:
+        block = issuer.introspection
+        if block is None or block.client_key is None or block.mode == "never":
+            return b""
+        try:
+            return Path(block.client_key).read_bytes()
+        except OSError as problem:
+            self._report.add(("issuers", name, "introspection", "client_key"), f"can't be used: {_reason(problem)}")
+            return b""
+
+    def _authentication(
+        self, name: str, issuer: Issuer, block: IntrospectionConfig, client_key: bytes
+    ) -> ClientAuthentication:
         client_id = block.client_id or ""
         secret = block.client_secret.get_secret_value() if block.client_secret is not None else ""
         key = "client_key" if block.client_auth == "private_key_jwt" else "client_secret"
         try:
-            if block.client_auth == "private_key_jwt" and block.client_key is not None:
-                private, key_id = load_private_key(Path(block.client_key).read_bytes())
+            if block.client_auth == "private_key_jwt" and client_key:
+                private, key_id = load_private_key(client_key)
                 return ClientAssertion.by_key(client_id, private, issuer.issuer, key_id=block.client_key_id or key_id)
             if block.client_auth == "client_secret_jwt":
                 return ClientAssertion.by_secret(client_id, secret, issuer.issuer)
-        except (ValueError, OSError) as problem:
+        except ValueError as problem:
             self._report.add(("issuers", name, "introspection", key), f"can't be used: {_reason(problem)}")
         if block.client_auth == "client_secret_post":
             return ClientSecretPost(client_id, secret)
@@ -169,6 +208,14 @@ def _token_rules(name: str, issuer: Issuer) -> TokenRules:
         scope_claims=issuer.scope_claims,
         audience_claims=issuer.audience_claims,
     )
+
+
+def _where_keys_are(issuer: Issuer) -> tuple[object, ...]:
+    """All that an issuer's keys depend on."""
+    inline = (issuer.secret, issuer.jwks, issuer.algorithms, issuer.introspection is None)
+    is_inline = issuer.secret is not None or issuer.jwks is not None
+    fetched = (issuer.issuer, issuer.metadata, issuer.jwks_uri, issuer.jwks_file, issuer.keys)
+    return (*fetched, issuer.allow_http, issuer.tls, *(inline if is_inline else ()))
 
 
 def _usable(keys: KeySet, issuer: Issuer | None = None) -> KeySet:

@@ -7,18 +7,23 @@ from dataclasses import dataclass, field, replace
 from gateway.access.limits import Buckets, FailureLimit, MemoryBuckets, Rate, SharedBuckets
 from gateway.access.revocation import DenyList, Revoker
 from gateway.access.revocation_feed import RevocationFeed
+from gateway.build.crew import Crew
 from gateway.build.report import Report
 from gateway.cache.redis import SharedStore, check_address
 from gateway.cache.sealing import Sealer
+from gateway.cache.seen_once import SeenOnce
 from gateway.config import Config
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The deny list, which every gateway has; the rest is None without Redis, `sealer` without its secret."""
+    """The deny list, which every gateway has, and the logout tokens that were used; the rest is None without Redis,
+    `sealer` without its secret.
+    """
 
     deny_list: DenyList
     revoker: Revoker
+    logouts: SeenOnce
     store: SharedStore | None = None
     feed: RevocationFeed | None = None
     sealer: Sealer | None = None
@@ -26,31 +31,45 @@ class Shared:
     failures: FailureLimit | None = None
 
 
-def shared_state(config: Config, report: Report) -> Shared:
+def shared_state(config: Config, report: Report, crew: Crew) -> Shared:
     """What the replicas share."""
-    shared = _stored_state(config, report)
+    shared = _stored_state(config, report, crew)
+    return replace(shared, failures=_failure_limit(config, shared.buckets))
+
+
+def carried_over(shared: Shared, config: Config, before: Config) -> Shared:
+    """The same for another configuration: what is revoked, counted or used up stays so. Redis is the same one."""
+    failures = shared.failures
+    if config.limits.failed_authentication != before.limits.failed_authentication:
+        failures = _failure_limit(config, shared.buckets)
+    return replace(shared, revoker=_revoker(config, shared.deny_list, shared.feed), failures=failures)
+
+
+def _failure_limit(config: Config, buckets: Buckets) -> FailureLimit | None:
     limit = config.limits.failed_authentication
-    if limit.requests == 0:
-        return shared
-    return replace(shared, failures=FailureLimit(Rate(limit.requests, limit.per, limit.requests), shared.buckets))
+    return FailureLimit(Rate(limit.requests, limit.per, limit.requests), buckets) if limit.requests else None
 
 
-def _stored_state(config: Config, report: Report) -> Shared:
-    deny_list = DenyList()
+def _revoker(config: Config, deny_list: DenyList, feed: RevocationFeed | None) -> Revoker:
     # A token is refused from `exp` + `leeway` on, so that is how long it may be of use.
     lifetimes = {
         name: issuer.max_lifetime + issuer.leeway if issuer.max_lifetime else 0.0
         for name, issuer in config.issuers.items()
     }
-    redis = config.redis
+    return Revoker(deny_list, lifetimes, sharing=feed)
+
+
+def _stored_state(config: Config, report: Report, crew: Crew) -> Shared:
+    deny_list, redis = DenyList(), config.redis
+    alone = Shared(deny_list, _revoker(config, deny_list, None), SeenOnce("logout", crew=crew.ledger))
     if redis is None:
-        return Shared(deny_list, Revoker(deny_list, lifetimes))
+        return alone
     url = redis.url.get_secret_value()
     try:
         check_address(url)
     except ValueError as problem:
         report.add(("redis", "url"), str(problem))
-        return Shared(deny_list, Revoker(deny_list, lifetimes))
+        return alone
     store = SharedStore(url, prefix=redis.key_prefix, timeout=redis.timeout, is_required=redis.required)
     feed = RevocationFeed(deny_list, store)
     if redis.required:
@@ -58,7 +77,8 @@ def _stored_state(config: Config, report: Report) -> Shared:
     secrets = [secret.get_secret_value().encode() for secret in redis.secret]
     return Shared(
         deny_list,
-        Revoker(deny_list, lifetimes, sharing=feed),
+        _revoker(config, deny_list, feed),
+        SeenOnce("logout", store, crew=crew.ledger),
         store,
         feed,
         Sealer(secrets) if secrets else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+from collections.abc import Mapping
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -21,14 +22,22 @@ from gateway.upstream.service import Upstream as UpstreamService
 
 
 class UpstreamBuilder:
-    """Makes the upstreams of one gateway; `lookup` finds the addresses of their names."""
+    """Makes the upstreams of one gateway; `lookup` finds the addresses of their names.
 
-    def __init__(self, report: Report, lookup: Lookup) -> None:
+    `before` are those of the gateway whose place it takes, and their blocks: one that says the same is the same object,
+    with its connections, its budget for retries and what is known of its endpoints' health.
+    """
+
+    def __init__(self, report: Report, lookup: Lookup, before: Mapping[str, tuple[Upstream, UpstreamService]]) -> None:
         self._report = report
         self._lookup = lookup
+        self._before = before
 
     def service(self, name: str, upstream: Upstream) -> UpstreamService:
         """One upstream; what can't be used is reported."""
+        block, service = self._before.get(name, (None, None))
+        if service is not None and block == upstream:
+            return service
         tls = self._tls(name, upstream)
         key = Key(upstream.hash_key) if upstream.hash_key is not None else None
         return UpstreamService(

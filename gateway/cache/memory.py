@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -50,6 +51,11 @@ class BoundedCache(Generic[K, V]):
         """Forget everything."""
         self._entries.clear()
         self.weight = 0
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        """Everything, the least recently used first; nothing is counted as used."""
+        for key, (value, _) in self._entries.items():
+            yield key, value
 
     def __len__(self) -> int:
         return len(self._entries)

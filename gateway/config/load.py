@@ -57,10 +57,15 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] | None = Non
     Raises `ConfigUnreadable` when there is nothing to read, `ConfigError` with every problem of what was read.
     """
     environ = os.environ if environ is None else environ
-    found = Path(path or environ.get("OAUTH_GATEWAY_CONFIG") or DEFAULT_PATH)
-    if not found.exists():
-        raise ConfigUnreadable([Problem(Location(str(found), 0, 0), "", "there is no such file or folder")])
-    return _validated(read(found), environ)
+    place = found(path, environ)
+    if not place.exists():
+        raise ConfigUnreadable([Problem(Location(str(place), 0, 0), "", "there is no such file or folder")])
+    return _validated(read(place), environ)
+
+
+def found(path: str | Path | None, environ: Mapping[str, str]) -> Path:
+    """The file or folder to read; it need not be there."""
+    return Path(path or environ.get("OAUTH_GATEWAY_CONFIG") or DEFAULT_PATH)
 
 
 def parse(data: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> LoadedConfig:

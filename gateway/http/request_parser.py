@@ -43,10 +43,10 @@ class KnownFields:
     depends on the fields alone may be kept with them. Bounded; the least recently used ones go first.
     """
 
-    __slots__ = ("_bytes", "_kept")
+    __slots__ = ("_bytes", "_kept", "_size")
 
     def __init__(self, size: int = 64 * 2**20) -> None:
-        self._bytes = size
+        self._bytes = self._size = size
         self._kept: OrderedDict[bytes, Fields] = OrderedDict()
 
     def get(self, section: bytes) -> Fields | None:
@@ -65,6 +65,11 @@ class KnownFields:
         self._bytes -= _weight(section)
         while self._bytes < 0:
             self._bytes += _weight(self._kept.popitem(last=False)[0])
+
+    def forget(self) -> None:
+        """Keep nothing of what was kept so far."""
+        self._kept.clear()
+        self._bytes = self._size
 
 
 def _weight(section: bytes) -> int:
@@ -122,6 +127,11 @@ class RequestParser:
     def is_under_way(self) -> bool:
         """Whether a request has begun: the empty lines that some clients send behind a body are none."""
         return self.has_begun and not self._raw.isspace()
+
+    def renew(self, limits: HeadLimits) -> None:
+        """Other limits from now on; the fields that came last are not taken for known ones."""
+        self._limits = limits
+        self._last, self._last_section, self._last_size = None, b"", 0
 
     def begin(self) -> None:
         """Make ready for the next head."""

@@ -34,8 +34,6 @@ class HttpServer:
         self.is_draining = False
         self.known_fields = KnownFields()
         self.connections: set[Connected] = set()
-        shortest = min(limits.request_head, limits.request_body, limits.idle)
-        self._period = max(_SHORTEST_PERIOD, min(_LONGEST_PERIOD, shortest / 4))
         self._sweep: asyncio.TimerHandle | None = None
 
     def __call__(self) -> ServerConnection:
@@ -43,6 +41,23 @@ class HttpServer:
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().call_later(self._period, self._end_late_ones)
         return ServerConnection(self)
+
+    def renew(self, handler: Handler, limits: ServerLimits, *, begin: Begin | None = None) -> None:
+        """From now on requests go to another handler, within other limits, on the connections that are open too.
+
+        Requests that have begun end as they began. `begin` has to belong to the handler.
+        """
+        self.handler, self.begin, self.limits = handler, begin, limits
+        # What is kept with known fields is found by whoever kept it, who is asked no more.
+        self.known_fields.forget()
+        for connection in self.connections:
+            if isinstance(connection, ServerConnection):
+                connection.renew(limits.head)
+
+    @property
+    def _period(self) -> float:
+        shortest = min(self.limits.request_head, self.limits.request_body, self.limits.idle)
+        return max(_SHORTEST_PERIOD, min(_LONGEST_PERIOD, shortest / 4))
 
     @property
     def open_connections(self) -> int:

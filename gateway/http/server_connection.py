@@ -16,7 +16,7 @@ from gateway import errors
 from gateway.errors import GatewayError
 from gateway.http.body import UNREAD, Decoder, RequestBody, begin_body
 from gateway.http.ending_connection import EndingConnection
-from gateway.http.framing import expects_continue
+from gateway.http.framing import HeadLimits, expects_continue
 from gateway.http.host import address_of
 from gateway.http.inline_task import InlineTask
 from gateway.http.lingering import Lingering
@@ -342,6 +342,10 @@ class ServerConnection(EndingConnection):
         if self._unread and not self._is_reading:
             data, self._unread = self._unread, b""
             self._read(data)
+
+    def renew(self, limits: HeadLimits) -> None:
+        """Heads may be that large from now on."""
+        self._parser.renew(limits)
 
     # --- ending ------------------------------------------------------------------------------------------------
 

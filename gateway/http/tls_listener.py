@@ -43,6 +43,10 @@ class Handshakes:
         self._most = most
         self._under_way: dict[asyncio.Task[None], None] = {}
 
+    def renew(self, context: Callable[[], ssl.SSLContext], *, timeout: float) -> None:
+        """The next handshakes are made with another certificate, or with other patience."""
+        self._context, self._timeout = context, timeout
+
     @property
     def under_way(self) -> int:
         """How many clients are shaking hands."""

@@ -9,20 +9,20 @@ from aiohttp import web
 from gateway.admin.api import Api
 from gateway.admin.listener import Status, make_admin_app
 from gateway.admin.operations import Operations
-from gateway.config import Config
 from gateway.process import listening
+from gateway.process.reload import Reloader, ReloadOperation, ReportedReload
 
 
 class AdminSite:
     """Answers operators. Raises OSError when made for an address that can't be had; `address` says where it listens."""
 
     def __init__(
-        self, config: Config, status: Status, metrics: Callable[[], Awaitable[bytes]], operations: Operations
+        self, reloader: Reloader, status: Status, metrics: Callable[[], Awaitable[bytes]], operations: Operations
     ) -> None:
-        token = config.admin.token.get_secret_value()
-        api = Api(operations, token) if token else None
-        self._runner = web.AppRunner(make_admin_app(status, metrics, api), access_log=None)
-        self._places = listening.bind([config.admin.listen])
+        api = Api(ReloadOperation(reloader, operations), lambda: reloader.config.admin.token.get_secret_value())
+        application = make_admin_app(ReportedReload(reloader, status), metrics, api)
+        self._runner = web.AppRunner(application, access_log=None)
+        self._places = listening.bind([reloader.config.admin.listen])
         self.address = self._places[0].address
 
     async def start(self) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import logging
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -17,8 +19,10 @@ from typing import Any
 import gateway
 from gateway.admin.figures import Figures
 from gateway.admin.operations import Members, Outcome
+from gateway.config import Config, ConfigError
 from gateway.process.assignment import Assignment
 from gateway.process.control import Channel, Handler
+from gateway.process.reload import as_problem
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +31,9 @@ _LAST_MESSAGES = 5.0
 """Seconds to read what a process sent before it ended."""
 _FIGURES_TIMEOUT = 1.0
 _OPERATION_TIMEOUT = 30.0
+_PREPARE_TIMEOUT = 120.0
+"""Ten thousand routes on a busy machine, and new issuers that do not answer."""
+_SWAP_TIMEOUT = 30.0
 
 
 class WorkerProcess:
@@ -43,6 +50,8 @@ class WorkerProcess:
         self.figures = Figures()
         self.accepts_on: frozenset[int] = frozenset()
         self.is_leaving = False
+        self.config: Config | None = None
+        """What it was given last, or has taken over since."""
         self.silence = 0
         """Seconds for which it was not heard of."""
         self.exit_status: int | None = None
@@ -133,6 +142,22 @@ class WorkerProcess:
     async def refresh_figures(self) -> None:
         """Ask for its figures of this moment. Raises `Unanswered`."""
         self._take_figures(await self._speak().ask("figures", timeout=_FIGURES_TIMEOUT))
+
+    async def prepare(self, config: Config) -> None:
+        """Let it build another configuration aside. Raises `ConfigError` if it can't, and `Unanswered`."""
+        asked = base64.b85encode(pickle.dumps(config)).decode("ascii")
+        answer = await self._speak().ask("prepare", asked, timeout=_PREPARE_TIMEOUT)
+        if answer:
+            raise ConfigError([as_problem(each) for each in answer])
+
+    async def swap(self, config: Config) -> None:
+        """Let it go over to what it has prepared. Raises `Unanswered`."""
+        await self._speak().ask("swap", timeout=_SWAP_TIMEOUT)
+        self.config = config
+
+    def abandon_prepared(self) -> None:
+        """What it has prepared is not wanted."""
+        self._speak().tell("abandon")
 
     def drain(self) -> None:
         """Let it take no more connections, finish what runs, and end."""

@@ -65,7 +65,8 @@ class Keeper:
     ) -> None:
         self.workers: set[WorkerProcess] = set()
         self.restarts = 0
-        self._config = config
+        self.config = config
+        """What the next worker is given."""
         self._slots = [Slot(number) for number in range(count)]
         self._places = places
         self._hub = Hub(lambda: self.workers)
@@ -143,12 +144,13 @@ class Keeper:
         given = Assignment(
             slot.number,
             len(self._slots),
-            self._config,
+            self.config,
             theirs.fileno(),
             assignment.inherited(self._places),
             self._hub.revocations(),
         )
         slot.backoff.started()
+        worker.config = given.config
         try:
             await worker.start(given, theirs)
         except OSError as problem:

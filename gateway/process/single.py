@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from socket import socket
 
 from gateway import __version__
-from gateway.admin.operations import GatewayOperations
 from gateway.app import Gateway
-from gateway.config import Config
-from gateway.process import listening
+from gateway.config import Config, ConfigFiles
+from gateway.oauth.key_source import cancelled
+from gateway.process import listening, logs
 from gateway.process.admin_site import AdminSite
 from gateway.process.listening import Place
+from gateway.process.reload import Reloader
 from gateway.process.service import Service
 from gateway.process.signals import Signals
 
@@ -28,9 +29,13 @@ class SingleProcess:
     with port 0 in the configuration they say which port it became.
     """
 
-    def __init__(self, config: Config, environ: Mapping[str, str] | None = None) -> None:
-        self._config = config
+    def __init__(
+        self, config: Config, environ: Mapping[str, str] | None = None, *, files: ConfigFiles | None = None
+    ) -> None:
+        """`files` is where the configuration was read, and is read again when they change."""
         self._service = Service(config, environ=environ)
+        self.reloader = Reloader(config, files, self._take)
+        self._reloading: asyncio.Task[None] | None = None
         self._places: list[Place] = []
         self._admin: AdminSite | None = None
 
@@ -52,23 +57,27 @@ class SingleProcess:
     async def start(self) -> None:
         """Listen: first for operators, so that probes get an answer, then for clients. Raises OSError."""
         service = self._service
-        self._admin = AdminSite(self._config, service.health, self._metrics, GatewayOperations(service.gateway))
+        self._admin = AdminSite(self.reloader, service.health, self._metrics, service.operations)
         await self._admin.start()
-        self._places = listening.bind(self._config.listen)
+        self._places = listening.bind(self.reloader.config.listen)
         await service.start()
         await service.accept_on(self._sockets)
+        self._reloading = asyncio.create_task(self.reloader.run())
         logger.info("oauth-gateway %s listens on %s", __version__, ", ".join(self.addresses))
 
     async def stop(self) -> None:
         """Drain: not ready, accept for `drain_delay` more, finish what runs within `drain`, close."""
         self._service.health.draining = True
-        await asyncio.sleep(self._config.timeouts.drain_delay)
+        self.reloader.stop()
+        await asyncio.sleep(self.reloader.config.timeouts.drain_delay)
         await listening.turn_away(self._places)
         await self._service.drain(self._sockets)
         await self.close()
 
     async def close(self) -> None:
         """End at once, also what never started."""
+        await cancelled(self._reloading)
+        await self.reloader.close()
         for place in self._places:
             place.close()
             place.remove()
@@ -81,15 +90,21 @@ class SingleProcess:
         return [place.of(0) for place in self._places]
 
     async def _metrics(self) -> bytes:
-        return self._service.metrics.render()
+        figures = self._service.metrics.figures()
+        self.reloader.tell(figures)
+        return figures.render()
+
+    async def _take(self, config: Config) -> None:
+        await self._service.prepare(config)
+        self._service.swap()
+        logs.configure(config.log.level, config.log.format)
 
 
-async def serve(config: Config) -> None:
+async def serve(config: Config, files: ConfigFiles | None = None) -> None:
     """Serve in this process until told to stop, then drain. Raises `ConfigError`, OSError."""
-    process = SingleProcess(config)
+    process = SingleProcess(config, files=files)
     signals = Signals()
-    # By default SIGHUP ends a process, also one whose terminal merely went away.
-    signals.on(signal.SIGHUP, lambda: logger.warning("SIGHUP: reload is not supported yet; restart instead"))
+    signals.on(signal.SIGHUP, process.reloader.ask)
     signals.on(signal.SIGUSR2, lambda: logger.warning("SIGUSR2: with one worker there is none to replace"))
     try:
         await process.start()

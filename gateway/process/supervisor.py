@@ -12,11 +12,14 @@ from collections.abc import Coroutine
 from typing import Any
 
 from gateway import __version__, build
-from gateway.config import Config, ConfigError
-from gateway.process import listening
+from gateway.config import Config, ConfigError, ConfigFiles
+from gateway.oauth.key_source import cancelled
+from gateway.process import listening, logs
 from gateway.process.admin_site import AdminSite
 from gateway.process.child import WorkerProcess
 from gateway.process.keeper import Keeper
+from gateway.process.reload import Reloader
+from gateway.process.reloaded_together import take_together
 from gateway.process.signals import Signals
 from gateway.process.together import CountedTogether, OperatedTogether, Readiness
 
@@ -37,15 +40,16 @@ class CanNotStart(Exception):
 class Supervisor:
     """Runs `count` workers. Raises `ConfigError` or OSError when made for what can't be built or listened on."""
 
-    def __init__(self, config: Config, count: int) -> None:
-        if problems := build.problems(config):
-            raise ConfigError(problems)
-        self._config = config
+    def __init__(self, config: Config, count: int, files: ConfigFiles | None = None) -> None:
+        """`files` is where the configuration was read, and is read again when they change."""
+        _check(config)
         self._count = count
         self._places = listening.bind(config.listen, count)
         self._keeper = Keeper(config, count, self._places, on_change=self._look, on_end=self._count_in)
         self._readiness = Readiness(self._keeper.in_slots)
-        self._counted = CountedTogether(self._keeper)
+        self.reloader = Reloader(config, files, self._take)
+        self._reloading: asyncio.Task[None] | None = None
+        self._counted = CountedTogether(self._keeper, self.reloader.tell)
         self._failed = asyncio.Event()
         self._exit_status = 0
         self._admin: AdminSite | None = None
@@ -58,10 +62,11 @@ class Supervisor:
     async def start(self) -> None:
         """Answer operators, and start the workers without waiting for them. Raises OSError."""
         self._admin = AdminSite(
-            self._config, self._readiness, self._counted.render, OperatedTogether(lambda: self._keeper.workers)
+            self.reloader, self._readiness, self._counted.render, OperatedTogether(lambda: self._keeper.workers)
         )
         await self._admin.start()
         self._keeper.start()
+        self._reloading = asyncio.create_task(self.reloader.run())
         logger.info(
             "oauth-gateway %s listens on %s with %d workers", __version__, ", ".join(self.addresses), self._count
         )
@@ -74,16 +79,19 @@ class Supervisor:
     async def stop(self) -> None:
         """Drain: not ready, accept for `drain_delay` more, let every worker finish within `drain`, close."""
         self._readiness.draining = True
+        self.reloader.stop()
         self._keeper.stop_restarting()
-        await asyncio.sleep(self._config.timeouts.drain_delay)
+        await asyncio.sleep(self.reloader.config.timeouts.drain_delay)
         await listening.turn_away(self._places)
         for place in self._places:
             place.close()
-        await self._keeper.drain(self._config.timeouts.drain + _AFTER_DRAIN)
+        await self._keeper.drain(self.reloader.config.timeouts.drain + _AFTER_DRAIN)
         await self.close()
 
     async def close(self) -> None:
         """End everything at once."""
+        await cancelled(self._reloading)
+        await self.reloader.close()
         await self._keeper.close(_AFTER_DRAIN)
         for place in self._places:
             place.close()
@@ -99,6 +107,12 @@ class Supervisor:
         """Put a new worker in the place of each, one after the other, without refusing a connection."""
         await self._keeper.replace_all()
 
+    async def _take(self, config: Config) -> None:
+        # Here first, and from nothing, as a worker that is started later has to build it: nobody is asked in vain.
+        await asyncio.to_thread(_check, config)
+        await take_together(self._keeper, config)
+        logs.configure(config.log.level, config.log.format)
+
     def _look(self) -> None:
         self._readiness.look()
 
@@ -111,9 +125,14 @@ class Supervisor:
             self._failed.set()
 
 
-async def supervise(config: Config, count: int) -> None:
+def _check(config: Config) -> None:
+    if problems := build.problems(config):
+        raise ConfigError(problems)
+
+
+async def supervise(config: Config, count: int, files: ConfigFiles | None = None) -> None:
     """Run workers until told to stop, then drain them. Raises `ConfigError`, OSError, `CanNotStart`."""
-    supervisor = Supervisor(config, count)
+    supervisor = Supervisor(config, count, files)
     signals = Signals(at_once=supervisor.kill)
     replacing: set[asyncio.Task[None]] = set()
 
@@ -122,7 +141,7 @@ async def supervise(config: Config, count: int) -> None:
         replacing.add(task)
         task.add_done_callback(replacing.discard)
 
-    signals.on(signal.SIGHUP, lambda: logger.warning("SIGHUP: reload is not supported yet; restart instead"))
+    signals.on(signal.SIGHUP, supervisor.reloader.ask)
     signals.on(signal.SIGUSR2, replace)
     try:
         await supervisor.start()

@@ -85,8 +85,10 @@ def _worst(states: Iterable[Mapping[str, Any]], best: str) -> dict[str, Any]:
 class CountedTogether:
     """The figures of all workers, those that have ended included: nothing that was counted is lost."""
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: Keeper, tell: Callable[[Figures], None] = lambda _: None) -> None:
+        """`tell` adds those that are kept in no worker."""
         self._keeper = keeper
+        self._tell = tell
         self._ended = Figures()
 
     def take_over(self, ended: WorkerProcess) -> None:
@@ -104,6 +106,7 @@ class CountedTogether:
         in_slots = self._keeper.in_slots()
         together.one("gateway_workers", sum(worker is not None and worker.has_started for worker in in_slots))
         together.one("gateway_worker_restarts", self._keeper.restarts)
+        self._tell(together)
         return together.render()
 
 

@@ -7,8 +7,10 @@ it is sent SIGTERM itself, and when the supervisor is gone.
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import os
+import pickle
 import select
 import signal
 import socket
@@ -20,7 +22,6 @@ from typing import Any
 
 from gateway import build
 from gateway.access.revocation import Revocation
-from gateway.admin.operations import GatewayOperations
 from gateway.cache.redis import StoreUnavailable
 from gateway.config import ConfigError
 from gateway.process import assignment as assignments
@@ -28,6 +29,7 @@ from gateway.process import listening, logs
 from gateway.process.assignment import Assignment
 from gateway.process.control import Channel, Unanswered
 from gateway.process.loop import event_loop
+from gateway.process.reload import as_json
 from gateway.process.service import Service
 from gateway.process.signals import Signals
 
@@ -53,6 +55,7 @@ class Worker:
 
     def __init__(self, assignment: Assignment) -> None:
         self._assignment = assignment
+        self._config = self._prepared = assignment.config
         self._places = assignment.open_places()
         self._wanted: frozenset[int] = frozenset()
         self._changed = asyncio.Event()
@@ -61,7 +64,7 @@ class Worker:
 
     async def run(self) -> None:
         """Serve until the end. Raises `ConfigError` when it can't be built."""
-        self._end_when_abandoned(self._assignment.config.timeouts.drain + _AFTER_DRAIN)
+        self._end_when_abandoned()
         signals = Signals()
         # The supervisor decides what these mean.
         signals.on(signal.SIGHUP, lambda: None)
@@ -71,7 +74,6 @@ class Worker:
         self._service = Service(
             self._assignment.config, build.Crew(self._assignment.workers, _CrewLedger(self._channel))
         )
-        self._operations = GatewayOperations(self._service.gateway)
         self._deny_list = self._service.gateway.revoker.deny_list
         self._take(self._assignment.revocations)
         self._deny_list.on_news.append(self._tell_revocation)
@@ -108,14 +110,14 @@ class Worker:
     def _sockets(self, slots: frozenset[int]) -> list[socket.socket]:
         return list({place.of(slot): None for place in self._places for slot in sorted(slots)})
 
-    def _end_when_abandoned(self, seconds: float) -> None:
-        """End so long after the supervisor, whatever the event loop hangs in: the full pipe of a log, for one."""
+    def _end_when_abandoned(self) -> None:
+        """End some time after the supervisor, whatever the event loop hangs in: the full pipe of a log, for one."""
         hung_up = select.poll()
         hung_up.register(os.dup(self._assignment.control), 0)
 
         def wait() -> None:
             hung_up.poll()
-            time.sleep(seconds)
+            time.sleep(self._config.timeouts.drain + _AFTER_DRAIN)
             os._exit(1)
 
         threading.Thread(target=wait, daemon=True).start()
@@ -128,6 +130,9 @@ class Worker:
             "take": lambda entries: self._take(map(Revocation.from_json, entries)),
             "figures": lambda _: self._service.metrics.figures().as_json(),
             "operate": self._operate,
+            "prepare": self._prepare,
+            "swap": lambda _: self._swap(),
+            "abandon": lambda _: self._service.abandon(),
             "drain": lambda _: self._ending.set(),
         }
 
@@ -136,8 +141,25 @@ class Worker:
         self._changed.set()
 
     async def _operate(self, asked: dict[str, Any]) -> dict[str, Any]:
-        outcome = await self._operations(asked["operation"], asked["members"])
+        outcome = await self._service.operations(asked["operation"], asked["members"])
         return {"status": outcome.status, "members": outcome.members}
+
+    async def _prepare(self, packed: str) -> list[dict[str, Any]]:
+        # Only the supervisor is at the other end: the same program, run by the same user.
+        config = await asyncio.to_thread(lambda: pickle.loads(base64.b85decode(packed)))  # noqa: S301 - see above
+        try:
+            await self._service.prepare(config)
+        except ConfigError as error:
+            return [as_json(problem) for problem in error.problems]
+        self._prepared = config
+        return []
+
+    def _swap(self) -> None:
+        self._service.swap()
+        self._config = self._prepared
+        # Before the answer: whoever is told that all have gone over can be told how they are.
+        self._channel.tell("report", self._service.health.report())
+        logs.configure(self._config.log.level, self._config.log.format, worker=self._assignment.slot)
 
     def _take(self, entries: Any) -> None:
         self._is_hearing = True
@@ -184,7 +206,7 @@ class Worker:
         await signals.told_to_stop()
         self._channel.tell("leaving")
         self._service.health.draining = True
-        await asyncio.sleep(self._assignment.config.timeouts.drain_delay + _AFTER_SUPERVISOR)
+        await asyncio.sleep(self._config.timeouts.drain_delay + _AFTER_SUPERVISOR)
 
     async def _stay_supervised(self) -> None:
         await self._channel.wait_closed()

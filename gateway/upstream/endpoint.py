@@ -28,7 +28,19 @@ class Site:
 class Endpoint:
     """One machine that answers for an upstream. `address` is as configured: it is what logs and metrics say."""
 
-    __slots__ = ("failures", "is_ejected", "is_healthy", "pool", "probed", "seed", "site", "tasks", "turn", "weight")
+    __slots__ = (
+        "failures",
+        "is_closed",
+        "is_ejected",
+        "is_healthy",
+        "pool",
+        "probed",
+        "seed",
+        "site",
+        "tasks",
+        "turn",
+        "weight",
+    )
 
     def __init__(self, site: Site, pool: Pool) -> None:
         self.site = site
@@ -46,6 +58,7 @@ class Endpoint:
         self.is_ejected = False
         self.failures = 0
         """How many requests in a row have failed."""
+        self.is_closed = False
         self.tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -55,12 +68,16 @@ class Endpoint:
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Do something in the background for as long as the endpoint is one."""
+        if self.is_closed:
+            coroutine.close()  # a request that was under way may fail, and nobody waits for what comes of it
+            return
         task = asyncio.get_running_loop().create_task(coroutine)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
     def close(self) -> None:
         """No new request comes here; those under way are served."""
+        self.is_closed = True
         for task in list(self.tasks):
             task.cancel()
         self.pool.close()

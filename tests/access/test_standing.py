@@ -16,7 +16,7 @@ from gateway.access.revocation import DenyList, Revoker
 from gateway.access.rules import Rules
 from gateway.access.standing import Standing, Watch
 from gateway.errors import GatewayError, Reason
-from gateway.http.message import Fields
+from gateway.http.message import Fields, Request
 from gateway.oauth.keys import KeySet
 from tests.access.test_verification import GOOD, OTHER, Keys, verifier
 from tests.http.websockets import until
@@ -37,15 +37,16 @@ class Setting:
     ends: dict[str, Reason] = field(default_factory=dict)
     """Why each connection was ended, by its name."""
 
-    def open(self, name: str, *headers: tuple[bytes, bytes], **claims: Any) -> Standing | None:
+    def open(self, name: str, *headers: tuple[bytes, bytes], **claims: Any) -> Standing:
         """A connection with a good token, unless header fields are given."""
         fields = Fields(headers or [(b"Authorization", f"Bearer {mint(**claims)}".encode())])
+        request = Request("GET", f"/{name}", fields)
 
         def end(error: GatewayError) -> None:
             assert name not in self.ends, "ended twice"
             self.ends[name] = error.reason
 
-        return self.watch.begin(self.policy, fields, {}, end)
+        return self.watch.begin(self.policy, request, {}, end)
 
     async def sweeps(self, count: int = 10) -> None:
         """Let so many sweeps pass."""
@@ -189,11 +190,13 @@ async def test_a_fault_of_ours_lets_nobody_go_on() -> None:
 
 async def test_where_nothing_can_change_nothing_is_watched() -> None:
     async with setting(is_public=True) as s:
-        assert s.open("public") is None
+        s.open("public")
+        assert len(s.watch) == 0
     async with setting(is_enforced=False) as s:
-        assert s.open("in shadow") is None
+        s.open("in shadow")
+        assert len(s.watch) == 0
     async with setting(is_token_optional=True) as s:
-        assert s.open("anonymous", (b"Host", b"a")) is None
+        s.open("anonymous", (b"Host", b"a"))
         assert len(s.watch) == 0
         assert len(asyncio.all_tasks()) == 1
 
@@ -207,10 +210,76 @@ async def test_a_connection_that_has_ended_is_not_watched_and_the_last_one_ends_
         await s.sweeps()
         assert s.ends == {}
         s.watch.finish(second)
-        s.watch.finish(None)
         await until(lambda: len(asyncio.all_tasks()) == 1)
         s.open("third", sub="u1")
         assert await s.ended("third") is errors.TOKEN_REVOKED
+
+
+async def test_after_a_reload_each_connection_is_held_to_what_decides_about_its_request_now() -> None:
+    async with setting() as s:
+        now = {
+            "/same": s.policy,
+            "/stricter": dataclasses.replace(s.policy, rules=Rules(scopes=("orders:write",))),
+            "/public": dataclasses.replace(s.policy, is_public=True),
+        }
+
+        def place(request: Request) -> tuple[Policy, dict[str, str]]:
+            if request.target not in now:
+                raise GatewayError(errors.ROUTE_NOT_FOUND)
+            return now[request.target], {}
+
+        for name in ("same", "stricter", "public", "gone"):
+            s.open(name, sub="u1")
+        await s.sweeps()
+        s.watch.judge_anew(place)
+        assert await s.ended("stricter") is errors.SCOPE_INSUFFICIENT
+        assert await s.ended("gone") is errors.ROUTE_NOT_FOUND
+        await s.sweeps()
+        assert (s.ends.keys(), len(s.watch)) == ({"stricter", "gone"}, 1)
+        await s.revoker.revoke("corp", "sub", "u1")
+        assert await s.ended("same") is errors.TOKEN_REVOKED
+        assert "public" not in s.ends
+
+
+async def test_a_connection_without_a_token_ends_when_its_route_needs_one() -> None:
+    async with setting(is_token_optional=True) as s:
+        s.open("anonymous", (b"Host", b"a"))
+        s.open("public", (b"Host", b"a"))
+        s.watch.judge_anew(lambda request: (s.policy, {}))
+        assert s.ends == {}
+        strict = dataclasses.replace(s.policy, is_token_optional=False)
+        s.watch.judge_anew(lambda request: (strict if request.target == "/anonymous" else s.policy, {}))
+        assert s.ends == {"anonymous": errors.TOKEN_MISSING}
+
+
+async def test_an_answer_by_the_rules_of_before_a_reload_does_not_count() -> None:
+    class Slow(Keys):
+        async def refresh_for_unknown_kid(self) -> None:
+            self.refreshes += 1
+            await asyncio.wait_for(go.wait(), 30)
+
+    go, slow = asyncio.Event(), Slow(OTHER)
+    async with setting() as s:
+        old = dataclasses.replace(s.policy, verifier=verifier(slow, now=s.now))
+        fields = Fields([(b"Authorization", f"Bearer {mint()}".encode())])
+        standing = s.watch.begin(old, Request("GET", "/", fields), {}, lambda error: s.ends.update(one=error.reason))
+        await until(lambda: slow.refreshes > 0)
+        assert s.ends == {}
+        s.watch.judge_anew(lambda _: (s.policy, {}))
+        go.set()
+        await until(lambda: standing._verified is not None)
+        await s.sweeps()
+        assert s.ends == {}
+
+
+async def test_a_connection_that_was_let_in_before_a_reload_and_opened_after_it_is_held_to_the_new_rules() -> None:
+    async with setting() as s:
+        strict = dataclasses.replace(s.policy, rules=Rules(scopes=("orders:write",)))
+        s.watch.judge_anew(lambda _: (strict, {}))
+        s.open("late")
+        # Not at once: whoever opens it has nothing to end yet.
+        assert s.ends == {}
+        assert await s.ended("late") is errors.SCOPE_INSUFFICIENT
 
 
 async def test_what_nobody_watches_any_more_does_not_go_on() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections import Counter
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import errors
+from gateway.access import rules
 from gateway.access.verification import TrustedIssuer, Verified, Verifier
 from gateway.cache.memory import BoundedCache
 from gateway.errors import GatewayError
@@ -267,3 +269,44 @@ async def test_anything_but_a_good_token_is_refused_with_401(change: bytes | tup
         with pytest.raises(GatewayError) as refused:
             await verify(verifier(Keys(GOOD)), value)
         assert refused.value.reason.status == 401
+
+
+# --- one in the place of another ---------------------------------------------------------------------------------
+
+
+async def test_what_was_verified_by_the_same_issuer_counts_on_and_what_was_not_does_not() -> None:
+    same, other = Keys(GOOD), Keys(GOOD)
+    before = verifier(same, other)
+    tokens = [mint(), mint(sub="u2"), mint(iss=SECOND)]
+    for token in tokens:
+        (await verify(before, token)).keep("rules of before", rules.permit_anonymous())
+    after = verifier(same, Keys(GOOD))
+    list(after.adopt(before))
+    adopted = [await verify(after, token) for token in tokens]
+    assert (after.hits, after.misses) == (2, 1)
+    assert [verified.permits for verified in adopted] == [{}, {}, {}]
+    assert [verified.issuer.keys is same for verified in adopted] == [True, True, False]
+    # Who goes on is asked by its keys as ever, and the other one's memory is its own.
+    same.keys = OTHER
+    assert await reason(after, tokens[0]) == "key_unknown"
+    before.forget()
+    same.keys = GOOD
+    assert (await verify(after, tokens[1])) is adopted[1]
+
+
+async def test_a_token_is_verified_anew_when_its_issuer_is_held_to_other_rules_or_it_became_too_large() -> None:
+    keys, token = Keys(GOOD), mint()
+    before = verifier(keys)
+    await verify(before, token)
+    small = verifier(keys, max_token=10)
+    list(small.adopt(before))
+    assert await reason(small, token) == "token_too_large"
+    strict = dataclasses.replace(trusted(keys).rules, audience=frozenset({"other"}))
+    cache, introspected = (BoundedCache[bytes, Verified](entries=10, weight=100_000) for _ in range(2))
+    issuer = TrustedIssuer(strict, keys)
+    after = Verifier([issuer], max_token=16_384, cache=cache, introspected=introspected)
+    list(after.adopt(before))
+    assert await reason(after, token) == "audience_mismatch"
+    assert [issuer.judges_as(each) for each in (TrustedIssuer(strict, keys), trusted(keys))] == [True, False]
+    assert not issuer.judges_as(TrustedIssuer(strict, Keys(GOOD)))
+    assert not issuer.judges_as(TrustedIssuer(strict, keys, introspects_jwt=True))

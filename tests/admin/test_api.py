@@ -46,7 +46,7 @@ async def no_figures() -> bytes:
 @contextlib.asynccontextmanager
 async def admin(token: str = TOKEN, **changes: Any) -> AsyncIterator[Admin]:
     async with world(ROUTE, **changes) as w:
-        api = Api(GatewayOperations(w.gateway), token) if token else None
+        api = Api(GatewayOperations(w.gateway), lambda: token)
         runner = web.AppRunner(make_admin_app(Health(dict), no_figures, api), access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -79,7 +79,9 @@ async def test_without_the_token_nothing_below_api_is_answered(headers: tuple[st
 
 async def test_without_a_token_in_the_configuration_there_is_no_api() -> None:
     async with admin("") as a:
-        assert (await a.send("GET", "/api/revocations")).status == 404
+        for method, path in (("GET", "/api/revocations"), ("PUT", "/api/reload"), ("GET", "/api"), ("GET", "/api/x")):
+            assert (await a.send(method, path)).status == 404
+            assert (await a.send(method, path, None, "Authorization: Bearer ")).status == 404
 
 
 async def test_a_revocation_holds_at_once_is_listed_and_can_be_withdrawn() -> None:

@@ -43,3 +43,12 @@ def test_the_bounds_hold_whatever_is_put(puts: list[tuple[int, int]]) -> None:
         cache.put(key, weight, weight=weight)
         assert len(cache) <= 4
         assert cache.weight == sum(value for key in range(10) if (value := cache.get(key)) is not None) <= 20
+
+
+def test_looking_at_all_uses_none_of_them() -> None:
+    cache = BoundedCache[str, int](entries=2, weight=10)
+    cache.put("a", 1)
+    cache.put("b", 2)
+    assert list(cache.items()) == [("a", 1), ("b", 2)]
+    cache.put("c", 3)
+    assert list(cache.items()) == [("b", 2), ("c", 3)]

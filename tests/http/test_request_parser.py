@@ -272,6 +272,31 @@ def test_sections_are_forgotten_when_they_are_too_many_the_least_used_first() ->
     assert 30 < sum(known.get(one) is not None for one in kept) < 60
 
 
+def test_nothing_is_known_any_more_and_other_limits_hold_after_a_renewal() -> None:
+    known, head = KnownFields(100_000), b"GET / HTTP/1.1" + section() + b"\r\n\r\n"
+    parser = RequestParser(WIDE, known)
+    for _ in range(2):
+        parser.feed(head)
+        known.keep(parser.fields)
+        first = parser.fields
+        parser.begin()
+    known.forget()
+    assert known.get(section()) is None
+    parser.renew(HeadLimits(target=10, head=2000, fields=20))
+    parser.feed(head)
+    assert parser.fields is not first
+    assert parser.fields.raw == first.raw
+    # What was forgotten has its room back.
+    for number in range(200):
+        other = RequestParser(WIDE, known)
+        other.feed(b"GET / HTTP/1.1" + section(b"N: %d" % number) + b"\r\n\r\n")
+        known.keep(other.fields)
+    assert 30 < sum(known.get(section(b"N: %d" % number)) is not None for number in range(200)) < 60
+    parser.begin()
+    with pytest.raises(GatewayError, match="target_too_long"):
+        parser.feed(b"GET /" + b"a" * 3000)
+
+
 @given(grammar.streams(), st.data())
 @settings(max_examples=150, deadline=None, derandomize=True)
 @example(b"GET /" + b"a" * 300 + b"\x01 HTTP/1.1\r\n\r\n", None)

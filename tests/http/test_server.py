@@ -342,3 +342,29 @@ async def test_a_connection_that_comes_while_draining_is_told_so() -> None:
     listener.close()
     await server.wait_closed(1)
     assert (answer.status, answer.header("X-Reason"), answer.closed) == (503, "draining", True)
+
+
+async def test_a_renewed_server_lets_another_handler_answer_on_open_connections_within_other_limits() -> None:
+    async def other(received: Request) -> Response:
+        check_head(received, wide)
+        return Response(200, (), b"other")
+
+    wide = HeadLimits(target=20_000, head=20_000, fields=20)
+    server = HttpServer(echo, ServerLimits(HEAD))
+    listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+    try:
+        for _ in range(2):
+            writer.write(request("GET", "/"))
+            assert (await asyncio.wait_for(reader.readuntil(b"0 bytes"), 20)).startswith(b"HTTP/1.1 200 ")
+        server.renew(other, ServerLimits(wide, requests_per_connection=4))
+        for target in ("/", f"/{'x' * 10_000}"):
+            writer.write(request("GET", target))
+            answer = await asyncio.wait_for(reader.readuntil(b"other"), 20)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"Connection: close" in answer
+    finally:
+        writer.close()
+        listener.close()
+        server.drain()
+        await server.wait_closed(1)

@@ -436,3 +436,21 @@ async def test_a_new_address_is_probed_and_one_that_is_gone_no_more(tmp_path: Pa
         assert len(origins[0].peers) == seen
     for origin in origins:
         await origin.__aexit__(None, None, None)
+
+
+async def test_nothing_is_done_in_the_background_for_an_endpoint_that_is_one_no_more() -> None:
+    ended: list[str] = []
+
+    async def work() -> None:
+        ended.append("ran")
+
+    async with upstream_of(site(1)) as upstream:
+        endpoint = upstream.endpoints[0]
+        endpoint.run(work())
+        await until(lambda: ended == ["ran"])
+        endpoint.close()
+        # As the request does that failed last, when its upstream has been replaced by a reload.
+        endpoint.run(work())
+        assert endpoint.tasks == set()
+        await asyncio.sleep(0)
+        assert ended == ["ran"]
