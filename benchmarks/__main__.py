@@ -115,9 +115,10 @@ def _peers(options: argparse.Namespace) -> Results:
 
 def _traffic(options: argparse.Namespace) -> Results:
     effort = _effort(options)
-    prices = traffic.measure(options.command, effort)
+    command = options.command or best()
+    prices = traffic.measure(command, effort)
     text = f"{_how(effort)}\n\n{traffic.report(prices)}"
-    return Results([gateway(options.command).version(), NGINX.version()], text, traffic.is_good(prices))
+    return Results([gateway(command).version(), NGINX.version()], text, traffic.is_good(prices))
 
 
 def _redis_outage(options: argparse.Namespace) -> Results:
