@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.crew import Crew, Load, Upstream, configuration, crew, is_alive, is_worker, taken_port, until
+from tests.crew import PATIENCE, Crew, Load, Upstream, configuration, crew, is_alive, is_worker, taken_port, until
 from tests.flow.test_backchannel_logout import ADDRESS, logout_token
 from tests.redis_servers import redis_node
 from tests.services import free_port
@@ -180,7 +180,9 @@ def test_a_killed_worker_is_replaced_and_no_connection_is_refused_meanwhile(gate
         load.until(50)
         killed = gateway.pids[0]
         os.kill(killed, signal.SIGKILL)
+        deadline = time.monotonic() + PATIENCE
         while gateway.pids[0] == killed or set(gateway.ready()["workers"].values()) != {"ready"}:
+            assert time.monotonic() < deadline, "no worker has taken its place"
             counted = gateway.metric("gateway_requests_total")
             assert counted >= highest
             highest = counted
