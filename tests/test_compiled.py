@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOOK = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]
 SECONDS = 1500
 # Whole conversations, bytes in and bytes out: with the reference server beside, and by chance.
-CONVERSATIONS = ["tests/fuzz", "tests/http/test_differential.py", "tests/test_app.py", "tests/access/test_policy.py"]
+CONVERSATIONS = ["tests/fuzz", "tests/http/test_differential.py", "tests/test_app.py", "tests/access/test_verification.py"]
 
 
 def script(*words: str) -> subprocess.CompletedProcess[str]:
