@@ -12,21 +12,29 @@ from gateway.app import Gateway
 from gateway.build.crew import ALONE, Crew
 from gateway.build.gateway import GatewayBuilder
 from gateway.build.limits import server_limits
+from gateway.build.stand_in import StandIn
 from gateway.build.tls import listener_tls
 from gateway.config import Config, ConfigError, Problem, load, parse
 from gateway.embedding import application
 from gateway.upstream.names import Lookup, system_lookup
 
-__all__ = ["ALONE", "Crew", "build", "listener_tls", "make_application", "problems", "server_limits"]
+__all__ = ["ALONE", "Crew", "StandIn", "build", "listener_tls", "make_application", "problems", "server_limits"]
 
 
-def build(config: Config, crew: Crew = ALONE, *, lookup: Lookup = system_lookup) -> Gateway:
+def build(
+    config: Config,
+    crew: Crew = ALONE,
+    *,
+    lookup: Lookup = system_lookup,
+    stand_ins: Mapping[str, StandIn] | None = None,
+) -> Gateway:
     """A gateway for a configuration, alone or as one of several workers.
 
-    `lookup` finds the addresses of the upstreams' names. Raises `ConfigError` with what only shows when the parts are
+    `lookup` finds the addresses of the upstreams' names. `stand_ins` take the place of issuers, by their names; a
+    gateway that serves has none. Raises `ConfigError` with what only shows when the parts are
     put together.
     """
-    return GatewayBuilder(config, crew, lookup).gateway()
+    return GatewayBuilder(config, crew, lookup, stand_ins or {}).gateway()
 
 
 def make_application(config: Config | Mapping[str, Any] | str | Path) -> web.Application:

@@ -17,6 +17,7 @@ from gateway.build.report import Report
 from gateway.build.resources import covers, is_metadata_folder, protected_resources
 from gateway.build.routes import RouteBuilder
 from gateway.build.shared import shared_state
+from gateway.build.stand_in import StandIn
 from gateway.build.upstreams import UpstreamBuilder
 from gateway.cache.memory import BoundedCache
 from gateway.cache.seen_once import SeenOnce
@@ -38,12 +39,12 @@ _WHOLE_CACHES = 4
 class GatewayBuilder:
     """Makes the parts of one gateway, and collects what does not fit."""
 
-    def __init__(self, config: Config, crew: Crew, lookup: Lookup) -> None:
+    def __init__(self, config: Config, crew: Crew, lookup: Lookup, stand_ins: Mapping[str, StandIn]) -> None:
         self._config = config
         self._crew = crew
         self._report = Report(config)
         self._shared = shared_state(config, self._report)
-        issuers = IssuerBuilder(self._report, self._shared)
+        issuers = IssuerBuilder(self._report, self._shared, stand_ins)
         self._issuers = {name: issuers.trusted(name, issuer) for name, issuer in config.issuers.items()}
         self._verifier = Verifier(
             list(self._issuers.values()),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.access.verification import TrustedIssuer
 from gateway.build.report import Report
 from gateway.build.shared import Shared
+from gateway.build.stand_in import StandIn
 from gateway.config.issuers import Introspection as IntrospectionConfig
 from gateway.config.issuers import Issuer
 from gateway.http.tls import ClientContext
@@ -22,7 +24,7 @@ from gateway.oauth.client_authentication import (
 )
 from gateway.oauth.discovery import KnownEndpoint
 from gateway.oauth.introspection import IntrospectionClient, SignedAnswers
-from gateway.oauth.introspection_answers import AnswerRules, Introspection, SharedAnswers
+from gateway.oauth.introspection_answers import AnswerRules, Asked, Introspection, SharedAnswers
 from gateway.oauth.jose import Malformed, strict_json
 from gateway.oauth.jwks import RefreshRules, RemoteKeys
 from gateway.oauth.jwt import TokenRules
@@ -34,19 +36,22 @@ from gateway.oauth.keys import KeySet, from_jwks, from_secret
 class IssuerBuilder:
     """Makes the trusted issuers of one gateway."""
 
-    def __init__(self, report: Report, shared: Shared) -> None:
+    def __init__(self, report: Report, shared: Shared, stand_ins: Mapping[str, StandIn]) -> None:
         self._report = report
         self._shared = shared
+        self._stand_ins = stand_ins
 
     def trusted(self, name: str, issuer: Issuer) -> TrustedIssuer:
         """One issuer; what can't be used is reported."""
         rules = _token_rules(name, issuer)
-        tls = self._tls(name, issuer)
-        keys = self._keys(name, issuer, tls)
+        stand_in = self._stand_ins.get(name)
+        tls = self._tls(name, issuer) if stand_in is None else None
+        keys = self._keys(name, issuer, tls) if stand_in is None else stand_in.keys
         block = issuer.introspection
         introspection = None
         if block is not None and block.mode != "never":
-            introspection = self._introspection(rules, issuer, block, keys, tls)
+            answers = stand_in.answers if stand_in is not None else self._asked(rules, issuer, block, keys, tls)
+            introspection = self._introspection(name, issuer, block, answers)
         return TrustedIssuer(
             rules,
             keys,
@@ -94,27 +99,29 @@ class IssuerBuilder:
 
     # --- introspection -----------------------------------------------------------------------------------------
 
-    def _introspection(
+    def _introspection(self, name: str, issuer: Issuer, block: IntrospectionConfig, answers: Asked) -> Introspection:
+        return Introspection(
+            name,
+            answers,
+            AnswerRules(block.cache, block.negative_cache, block.timeout, block.concurrency),
+            shared=self._shared_answers(issuer.issuer, block.endpoint or "", block.client_id or ""),
+        )
+
+    def _asked(
         self,
         rules: TokenRules,
         issuer: Issuer,
         block: IntrospectionConfig,
         keys: KeySource,
         tls: ClientContext | None,
-    ) -> Introspection:
+    ) -> IntrospectionClient:
         client = IssuerClient(
             timeout=block.timeout, allow_http=issuer.allow_http, tls=tls, connections=block.concurrency
         )
-        client_id = block.client_id or ""
-        answers = SignedAnswers(rules, client_id, keys) if block.signed_response else None
+        answers = SignedAnswers(rules, block.client_id or "", keys) if block.signed_response else None
         metadata = KnownEndpoint(client, issuer.issuer, issuer.metadata, refresh=issuer.keys.refresh)
         authentication = self._authentication(rules.name, issuer, block)
-        return Introspection(
-            rules.name,
-            IntrospectionClient(client, authentication, metadata=metadata, endpoint=block.endpoint, answers=answers),
-            AnswerRules(block.cache, block.negative_cache, block.timeout, block.concurrency),
-            shared=self._shared_answers(issuer.issuer, block.endpoint or "", client_id),
-        )
+        return IntrospectionClient(client, authentication, metadata=metadata, endpoint=block.endpoint, answers=answers)
 
     def _shared_answers(self, *asked: str) -> SharedAnswers | None:
         shared = self._shared
