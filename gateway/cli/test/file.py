@@ -43,6 +43,8 @@ def _peer(value: object) -> str:
 
 def _values(value: object) -> tuple[str, ...]:
     members = value if isinstance(value, list) and value else [value]
+    if not all(ord(letter) < 256 for member in members if isinstance(member, str) for letter in member):
+        raise ValueError("must be bytes as ISO 8859-1 has them: a field has no other letters (RFC 9110 §5.5)")
     return tuple(map(header_value, members))
 
 

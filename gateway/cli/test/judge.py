@@ -120,8 +120,10 @@ def _verdict(got: Explanation) -> str:
     """What was decided, why, and the line of the configuration that decided it."""
     if got.allowed:
         return f"allowed by route {_route(got)}"
-    # The last step is the one that failed; what it tells begins with the reason.
-    return f"{got.status} {_told(got.steps[-1])}"
+    # The last step is the one that failed; what it tells begins with the reason. One that no line of the configuration
+    # asks for, such as the time, belongs to the issuer or the route before it.
+    where = next((step.where for step in reversed(got.steps) if step.where), "")
+    return f"{got.status} {got.steps[-1].detail}{f' ({where})' if where else ''}"
 
 
 def _told(step: Step) -> str:
