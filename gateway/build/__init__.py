@@ -12,13 +12,24 @@ from gateway.app import Gateway
 from gateway.build.crew import ALONE, Crew
 from gateway.build.gateway import GatewayBuilder
 from gateway.build.limits import server_limits
+from gateway.build.seen import installation
 from gateway.build.stand_in import StandIn
 from gateway.build.tls import listener_tls
 from gateway.config import Config, ConfigError, Problem, load, parse
 from gateway.embedding import application
 from gateway.upstream.names import Lookup, system_lookup
 
-__all__ = ["ALONE", "Crew", "StandIn", "build", "listener_tls", "make_application", "problems", "server_limits"]
+__all__ = [
+    "ALONE",
+    "Crew",
+    "StandIn",
+    "build",
+    "installation",
+    "listener_tls",
+    "make_application",
+    "problems",
+    "server_limits",
+]
 
 
 def build(

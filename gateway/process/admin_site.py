@@ -11,17 +11,23 @@ from gateway.admin.listener import Status, make_admin_app
 from gateway.admin.operations import Operations
 from gateway.config import Config
 from gateway.process import listening
+from gateway.process.overview import Overview
 
 
 class AdminSite:
     """Answers operators. Raises OSError when made for an address that can't be had; `address` says where it listens."""
 
     def __init__(
-        self, config: Config, status: Status, metrics: Callable[[], Awaitable[bytes]], operations: Operations
+        self,
+        config: Config,
+        status: Status,
+        metrics: Callable[[], Awaitable[bytes]],
+        operations: Operations,
+        overview: Overview | None = None,
     ) -> None:
         token = config.admin.token.get_secret_value()
         api = Api(operations, token) if token else None
-        self._runner = web.AppRunner(make_admin_app(status, metrics, api), access_log=None)
+        self._runner = web.AppRunner(make_admin_app(status, metrics, api, overview), access_log=None)
         self._places = listening.bind([config.admin.listen])
         self.address = self._places[0].address
 

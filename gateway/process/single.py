@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from socket import socket
 
 from gateway import __version__
+from gateway.admin.figures import Figures
 from gateway.admin.operations import GatewayOperations
 from gateway.app import Gateway
 from gateway.config import Config
 from gateway.process import listening
 from gateway.process.admin_site import AdminSite
 from gateway.process.listening import Place
+from gateway.process.overview import Overview
 from gateway.process.service import Service
 from gateway.process.signals import Signals
 
@@ -52,7 +54,10 @@ class SingleProcess:
     async def start(self) -> None:
         """Listen: first for operators, so that probes get an answer, then for clients. Raises OSError."""
         service = self._service
-        self._admin = AdminSite(self._config, service.health, self._metrics, GatewayOperations(service.gateway))
+        overview = Overview(lambda: self._config, service.health, self._figures, service.metrics.refusals.newest_first)
+        self._admin = AdminSite(
+            self._config, service.health, self._metrics, GatewayOperations(service.gateway), overview
+        )
         await self._admin.start()
         self._places = listening.bind(self._config.listen)
         await service.start()
@@ -82,6 +87,9 @@ class SingleProcess:
 
     async def _metrics(self) -> bytes:
         return self._service.metrics.render()
+
+    async def _figures(self) -> Figures:
+        return self._service.metrics.figures()
 
 
 async def serve(config: Config) -> None:

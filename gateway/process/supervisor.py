@@ -17,6 +17,7 @@ from gateway.process import listening
 from gateway.process.admin_site import AdminSite
 from gateway.process.child import WorkerProcess
 from gateway.process.keeper import Keeper
+from gateway.process.overview import Overview
 from gateway.process.signals import Signals
 from gateway.process.together import CountedTogether, OperatedTogether, Readiness
 
@@ -57,8 +58,10 @@ class Supervisor:
 
     async def start(self) -> None:
         """Answer operators, and start the workers without waiting for them. Raises OSError."""
+        keeper = self._keeper
+        overview = Overview(lambda: self._config, self._readiness, self._counted.figures, keeper.refusals.newest_first)
         self._admin = AdminSite(
-            self._config, self._readiness, self._counted.render, OperatedTogether(lambda: self._keeper.workers)
+            self._config, self._readiness, self._counted.render, OperatedTogether(lambda: keeper.workers), overview
         )
         await self._admin.start()
         self._keeper.start()

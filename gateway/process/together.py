@@ -94,6 +94,10 @@ class CountedTogether:
         self._ended.add_counts(ended.figures)
 
     async def render(self) -> bytes:
+        """See `figures`; in the text format of Prometheus."""
+        return (await self.figures()).render()
+
+    async def figures(self) -> Figures:
         """All figures of this moment; of a worker that does not answer, those it told last."""
         await asyncio.gather(*map(_refreshed, self._keeper.workers))
         # Summed up after the last `await`: a worker that ends meanwhile is counted once, here or there.
@@ -104,7 +108,7 @@ class CountedTogether:
         in_slots = self._keeper.in_slots()
         together.one("gateway_workers", sum(worker is not None and worker.has_started for worker in in_slots))
         together.one("gateway_worker_restarts", self._keeper.restarts)
-        return together.render()
+        return together
 
 
 async def _refreshed(worker: WorkerProcess) -> None:
