@@ -15,7 +15,7 @@ from gateway.admin.figures import Figures
 from gateway.admin.installation import Installation, IssuerSeen, RouteSeen, UpstreamSeen
 from gateway.admin.refusals import Refusal
 
-_LATE: Final = 2.0
+_STALE: Final = 2.0
 """Keys that are older than so many times the pause between two fetches: fetches fail."""
 
 Members = dict[str, Any]
@@ -163,7 +163,7 @@ def _issuer(issuer: IssuerSeen, state: str | None, figures: Figures) -> Members:
 def _key_state(issuer: IssuerSeen, state: str | None, age: float | None) -> str:
     if state != "ready":
         return "waiting"
-    return "late" if issuer.refresh and age is not None and age > _LATE * issuer.refresh else "ready"
+    return "stale" if issuer.refresh and age is not None and age > _STALE * issuer.refresh else "ready"
 
 
 def _by_result(figures: Figures, name: str, issuer: str) -> dict[str, int]:

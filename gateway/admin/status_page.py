@@ -48,7 +48,7 @@ def page(status: Members) -> str:
             tag("style", STYLE),
         ],
     )
-    sections = (_refusals, _issuers, _upstreams, _routes, _caches, _workers)
+    sections = (_reasons, _issuers, _upstreams, _last_refusals, _routes, _caches, _workers)
     body = tag("body", [_header(status), tag("main", [_facts(status), *(part(status) for part in sections)])])
     return f"<!doctype html>\n{tag('html', [head, body], lang='en')}\n"
 
@@ -70,7 +70,7 @@ def _troubles(status: Members) -> Iterable[str]:
     for issuer in status["issuers"]:
         if issuer["state"] == "waiting":
             yield f"The keys of issuer {issuer['name']} were never had."
-        elif issuer["state"] == "late":
+        elif issuer["state"] == "stale":
             yield f"The keys of issuer {issuer['name']} can't be fetched; those of before are used."
     for upstream in status["upstreams"]:
         if down := [each["address"] for each in upstream["endpoints"] if not each["healthy"]]:
@@ -119,10 +119,14 @@ def _facts(status: Members) -> Html:
 # --- what is refused ---------------------------------------------------------------------------------------------
 
 
-def _refusals(status: Members) -> Html:
-    counts, recent = status["refusals"]["counts"], status["refusals"]["recent"]
-    most = max((each["count"] for each in counts), default=1)
-    by_reason = [[tag("code", each["reason"]), number(each["count"]), _meter(each["count"], most)] for each in counts]
+def _reasons(status: Members) -> Html:
+    counts = status["refusals"]["counts"]
+    total = sum(each["count"] for each in counts)
+    rows = [[tag("code", each["reason"]), number(each["count"]), _meter(each["count"], total)] for each in counts]
+    return _section("Refusals", _table(("Reason", "Count", "Share"), rows, "Nothing was refused."))
+
+
+def _last_refusals(status: Members) -> Html:
     rows = [
         [
             _time(each["at"]),
@@ -131,14 +135,10 @@ def _refusals(status: Members) -> Html:
             str(each["status"]),
             tag("code", each["request_id"]),
         ]
-        for each in recent
+        for each in status["refusals"]["recent"]
     ]
-    return _section(
-        "Refusals",
-        _table(("Reason", "Count", ""), by_reason, "Nothing was refused."),
-        tag("h3", "The last ones") if rows else "",
-        _table(("Time", "Route", "Reason", "Status", "Request id"), rows, "") if rows else "",
-    )
+    titles = ("Time", "Route", "Reason", "Status", "Request id")
+    return _section("The last refusals", _table(titles, rows, "Nothing was refused."))
 
 
 # --- what there is -----------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ def _issuers(status: Members) -> Html:
     rows = []
     for issuer in status["issuers"]:
         age = issuer["key_age_seconds"]
-        pill = {"ready": ("good", "ready"), "late": ("warn", "late"), "waiting": ("bad", "waiting")}[issuer["state"]]
+        pill = {"ready": ("good", "ready"), "stale": ("warn", "stale"), "waiting": ("bad", "waiting")}[issuer["state"]]
         skipped = f", {issuer['skipped_keys']} unusable" if issuer["skipped_keys"] else ""
         rows.append(
             [
@@ -233,7 +233,8 @@ def _workers(status: Members) -> Html:
         [tag("strong", slot), tag("span", state, class_=f"pill {kinds.get(state, 'warn')}")]
         for slot, state in workers["states"].items()
     ]
-    words = f"{workers['serving']} of {workers['count']} serve, {number(workers['restarts'])} restarts."
+    restarts = f"{number(workers['restarts'])} restart{'s' if workers['restarts'] != 1 else ''}"
+    words = f"{workers['serving']} of {workers['count']} serve, {restarts}."
     return _section("Workers", tag("p", words), _table(("Worker", "State"), rows, "") if rows else "")
 
 
