@@ -142,10 +142,10 @@ def _failed_step(error: GatewayError) -> str:
 def _request(
     method: str, url: str, token: str | None, headers: Iterable[tuple[str, str]], default_host: str, peer: str
 ) -> Request:
-    parts = urlsplit(url)
-    target = parts.path or "/"
-    if "?" in url:
-        target += f"?{parts.query}"
+    is_target = url.startswith("/")
+    # A target stays as a client would send it. Read as a reference, `//x` were a host, and `#x` no part of it.
+    parts = urlsplit("" if is_target else url)
+    target = url if is_target else (parts.path or "/") + (f"?{parts.query}" if "?" in url else "")
     fields: list[Field] = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
     if not any(name.lower() == b"host" for name, _ in fields):
         fields.insert(0, (b"Host", (parts.netloc or default_host).encode("latin-1", "replace")))
