@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -98,7 +99,7 @@ def test_refusals_of_a_worker_outlive_it(tmp_path: Path) -> None:
         ask_around(gateway)
         before = told(gateway)["refusals"]["recent"]
         assert len(before) == REFUSED + 2
-        pids = [int(line.split()[0]) for line in children(gateway.process.pid)]
+        pids = [int(pid) for pid in re.findall(r"worker \d started as process (\d+)", gateway.log)]
         assert len(pids) == 2
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
@@ -109,8 +110,3 @@ def test_refusals_of_a_worker_outlive_it(tmp_path: Path) -> None:
         assert told(gateway)["refusals"]["recent"] == before
         assert workers["count"] == 2
         assert set(workers["states"]) == {"0", "1"}
-
-
-def children(pid: int) -> list[str]:
-    """The processes that this one has started, as /proc lists them."""
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
