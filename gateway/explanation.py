@@ -81,13 +81,20 @@ def _line(step: Step, width: int) -> str:
 
 
 async def explain(
-    gateway: Gateway, method: str, url: str, token: str | None = None, headers: Iterable[tuple[str, str]] = ()
+    gateway: Gateway,
+    method: str,
+    url: str,
+    token: str | None = None,
+    headers: Iterable[tuple[str, str]] = (),
+    *,
+    peer: str = "127.0.0.1",
 ) -> Explanation:
     """Decide about a request that nobody sent; nothing reaches an upstream.
 
-    `url` is an address, or just a path: then the host is that of `external_url`, or else localhost.
+    `url` is an address, or just a path: then the host is that of `external_url`, or else localhost. `peer` is the
+    address that it comes from.
     """
-    request = _request(method, url, token, headers, gateway.forwarding.external_authority or "localhost")
+    request = _request(method, url, token, headers, gateway.forwarding.external_authority or "localhost", peer)
     record = gateway.open_record(request)
     record.steps = []
     try:
@@ -133,18 +140,18 @@ def _failed_step(error: GatewayError) -> str:
 
 
 def _request(
-    method: str, url: str, token: str | None, headers: Iterable[tuple[str, str]], default_host: str
+    method: str, url: str, token: str | None, headers: Iterable[tuple[str, str]], default_host: str, peer: str
 ) -> Request:
-    parts = urlsplit(url)
-    target = parts.path or "/"
-    if "?" in url:
-        target += f"?{parts.query}"
+    is_target = url.startswith("/")
+    # A target stays as a client would send it. Read as a reference, `//x` were a host, and `#x` no part of it.
+    parts = urlsplit("" if is_target else url)
+    target = url if is_target else (parts.path or "/") + (f"?{parts.query}" if "?" in url else "")
     fields: list[Field] = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
     if not any(name.lower() == b"host" for name, _ in fields):
         fields.insert(0, (b"Host", (parts.netloc or default_host).encode("latin-1", "replace")))
     if token is not None:
         fields.append((b"Authorization", f"Bearer {token}".encode("latin-1", "replace")))
-    return Request(method, target, Fields(fields), peer="127.0.0.1", scheme=parts.scheme or "http")
+    return Request(method, target, Fields(fields), peer=peer, scheme=parts.scheme or "http")
 
 
 def _upstream_request(route: Route, inbound: Inbound, permit: Permit, record: RequestRecord) -> UpstreamRequest | None:

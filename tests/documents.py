@@ -17,7 +17,10 @@ README = ROOT / "README.md"
 RECIPES = sorted(page for page in ROOT.glob("docs/recipes/*.md") if page.name != "index.md")
 PLAYED = [ROOT / "docs/quick-start.md", *RECIPES]
 """Pages that are run from top to bottom, as a reader would."""
-APART = {ROOT / "docs/reload.md": ROOT / "tests/test_reload_document.py"}
+APART = {
+    ROOT / "docs/reload.md": ROOT / "tests/test_reload_document.py",
+    ROOT / "docs/policy-tests.md": ROOT / "tests/cli/test/test_policy_tests_document.py",
+}
 """Pages whose commands have a test of their own, for they change what the next one meets."""
 
 SECRET = "a secret that is long enough for everything"

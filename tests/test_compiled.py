@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,13 @@ ROOT = Path(__file__).resolve().parent.parent
 HOOK = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]
 SECONDS = 1500
 # Whole conversations, bytes in and bytes out: with the reference server beside, and by chance.
-CONVERSATIONS = ["tests/fuzz", "tests/http/test_differential.py", "tests/test_app.py", "tests/access/test_verification.py"]
+CONVERSATIONS = [
+    "tests/fuzz",
+    "tests/http/test_differential.py",
+    "tests/flow/test_any_bytes.py",
+    "tests/flow/test_decisions.py",
+    "tests/test_app.py",
+]
 
 
 def script(*words: str) -> subprocess.CompletedProcess[str]:
@@ -27,6 +35,24 @@ def test_what_is_left_out_of_it_is_there() -> None:
         assert list((ROOT / "gateway").glob(f"**/{Path(pattern).name}")), pattern
     for pattern in HOOK["mypyc"]["include"]:
         assert list(ROOT.glob(pattern)), pattern
+
+
+def compiled() -> Iterator[Path]:
+    left_out = {file for pattern in HOOK["mypyc"]["exclude"] for file in ROOT.glob(f"gateway/**/{Path(pattern).name}")}
+    for pattern in HOOK["mypyc"]["include"]:
+        yield from sorted(set(ROOT.glob(pattern)) - left_out)
+
+
+@pytest.mark.parametrize("file", compiled(), ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_name_stands_for_exceptions_of_one_type_in_each_function(file: Path) -> None:
+    """mypy lets it stand for several; compiled, that is a TypeError as soon as the second one is raised."""
+    for function in ast.walk(ast.parse(file.read_text())):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            types: dict[str, str] = {}
+            for handler in ast.walk(function):
+                if isinstance(handler, ast.ExceptHandler) and handler.name and handler.type:
+                    caught = ast.unparse(handler.type)
+                    assert types.setdefault(handler.name, caught) == caught, f"{function.name}: {handler.name}"
 
 
 def test_the_image_is_compiled_unless_told_otherwise() -> None:

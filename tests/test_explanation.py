@@ -72,3 +72,21 @@ async def test_a_revoked_token_fails_at_the_revocation_and_the_token_itself_was_
         assert failed(told) == ("revocation", 401, "token_revoked")
         assert ("token", True) in [(step.step, step.ok) for step in told.steps]
         assert "u1" not in "".join(told.lines())
+
+
+@pytest.mark.parametrize("target", ["//own", "/own#own", "//own/own", "/\u20ac", "/\tx", "/own/../own", "/"])
+async def test_a_target_is_decided_about_as_a_client_would_send_it(target: str) -> None:
+    async with world(ROUTE) as w:
+        told = await explain(w.gateway, "GET", target, mint(scope="s"))
+        assert (told.allowed, told.route) == (False, None)
+        if target != "/":
+            assert told.reason == "path_ambiguous"
+
+
+async def test_an_address_is_split_into_host_and_target() -> None:
+    async with world({**ROUTE, "host": "api.example.com"}) as w:
+        told = await explain(w.gateway, "GET", "https://api.example.com/own?a=b#c", mint(scope="s"))
+        assert told.upstream_request is not None
+        assert told.upstream_request.target == "/own?a=b"
+        assert told.upstream_request.headers["X-Forwarded-Proto"] == "https"
+        assert not (await explain(w.gateway, "GET", "/own", mint(scope="s"))).allowed

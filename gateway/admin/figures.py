@@ -122,6 +122,10 @@ class Figures:
         """Set a metric without labels."""
         self._rows[name] = {(): [value]}
 
+    def rows(self, name: str) -> Mapping[Labels, Row]:
+        """The rows of one metric, by the values of its labels; none of a metric that is not there."""
+        return self._rows.get(name, {})
+
     def add(self, others: Figures) -> None:
         """Count in those of another process."""
         for name, rows in others._rows.items():

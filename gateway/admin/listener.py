@@ -1,4 +1,4 @@
-"""The admin listener: probes for an orchestrator and metrics for Prometheus; never on the traffic port.
+"""The admin listener: probes for an orchestrator, metrics for Prometheus, a page for people; never on the traffic port.
 
 It is told what to say by whoever keeps the `Status`; it knows no configuration and sees no token.
 """
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from gateway.admin import status_site
 from gateway.admin.api import Api
 from gateway.admin.figures import CONTENT_TYPE
 
@@ -79,8 +80,16 @@ class Health:
         return report
 
 
-def make_admin_app(health: Status, metrics: Callable[[], Awaitable[bytes]], api: Api | None = None) -> web.Application:
-    """The admin listener's application. `metrics` renders the Prometheus text; without `api`, `/api` is not there."""
+def make_admin_app(
+    health: Status,
+    metrics: Callable[[], Awaitable[bytes]],
+    api: Api | None = None,
+    overview: status_site.Read | None = None,
+) -> web.Application:
+    """The admin listener's application. `metrics` renders the Prometheus text, `overview` reads what `/status` shows.
+
+    Without `api`, `/api` is not there; `/status` is not without `overview`.
+    """
 
     async def livez(_: web.Request) -> web.Response:
         return web.json_response({"live": True})
@@ -105,6 +114,7 @@ def make_admin_app(health: Status, metrics: Callable[[], Awaitable[bytes]], api:
             web.get("/readyz", readyz),
             web.get("/healthz", readyz),
             web.get("/metrics", prometheus),
+            *(status_site.routes(overview) if overview is not None else []),
             *(api.routes() if api is not None else []),
         ]
     )

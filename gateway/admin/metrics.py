@@ -15,6 +15,7 @@ from typing import Protocol
 
 from gateway import __version__
 from gateway.admin.figures import AUTH_BUCKETS, REQUEST_BUCKETS, Figures
+from gateway.admin.refusals import Refusals
 from gateway.oauth.key_source import KeySource
 from gateway.record import RequestRecord
 
@@ -100,6 +101,7 @@ class Metrics:
         self._watched_upstreams: Mapping[str, UpstreamFigures] = {}
         self._limited: defaultdict[str, int] = defaultdict(int)
         self._past = Figures()
+        self.refusals = Refusals(clock)
 
     def watch(
         self,
@@ -136,6 +138,8 @@ class Metrics:
             if record.status == 429 and record.reason == "rate_limited":
                 self._limited[route] += 1
             self._auth.observe(record.auth_seconds)
+        if record.reason is not None:
+            self.refusals.observe(record)
         if record.upstream is not None and record.upstream_seconds is not None:
             self._upstreams[record.upstream].observe(record.upstream_seconds)
 

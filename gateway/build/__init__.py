@@ -12,6 +12,8 @@ from gateway.app import Gateway
 from gateway.build.crew import ALONE, Crew
 from gateway.build.gateway import Built, GatewayBuilder
 from gateway.build.limits import server_limits
+from gateway.build.seen import installation
+from gateway.build.stand_in import StandIn
 from gateway.build.tls import listener_tls
 from gateway.config import Config, ConfigError, Problem, load, parse
 from gateway.embedding import application
@@ -21,8 +23,10 @@ __all__ = [
     "ALONE",
     "Built",
     "Crew",
+    "StandIn",
     "build",
     "construct",
+    "installation",
     "listener_tls",
     "make_application",
     "problems",
@@ -30,13 +34,20 @@ __all__ = [
 ]
 
 
-def build(config: Config, crew: Crew = ALONE, *, lookup: Lookup = system_lookup) -> Gateway:
+def build(
+    config: Config,
+    crew: Crew = ALONE,
+    *,
+    lookup: Lookup = system_lookup,
+    stand_ins: Mapping[str, StandIn] | None = None,
+) -> Gateway:
     """A gateway for a configuration, alone or as one of several workers.
 
-    `lookup` finds the addresses of the upstreams' names. Raises `ConfigError` with what only shows when the parts are
+    `lookup` finds the addresses of the upstreams' names. `stand_ins` take the place of issuers, by their names; a
+    gateway that serves has none. Raises `ConfigError` with what only shows when the parts are
     put together.
     """
-    return construct(config, crew, lookup=lookup).gateway
+    return GatewayBuilder(config, crew, lookup, stand_ins=stand_ins).built().gateway
 
 
 def construct(

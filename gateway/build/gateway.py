@@ -19,6 +19,7 @@ from gateway.build.report import Report
 from gateway.build.resources import covers, is_metadata_folder, protected_resources
 from gateway.build.routes import RouteBuilder
 from gateway.build.shared import Shared, carried_over, shared_state
+from gateway.build.stand_in import StandIn
 from gateway.build.upstreams import UpstreamBuilder
 from gateway.cache.memory import BoundedCache
 from gateway.config import Config, ConfigError
@@ -56,7 +57,15 @@ class Built:
 class GatewayBuilder:
     """Makes the parts of one gateway, and collects what does not fit."""
 
-    def __init__(self, config: Config, crew: Crew, lookup: Lookup, before: Built | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        crew: Crew,
+        lookup: Lookup,
+        before: Built | None = None,
+        *,
+        stand_ins: Mapping[str, StandIn] | None = None,
+    ) -> None:
         self._config = config
         self._report = Report(config)
         self._before = before
@@ -64,7 +73,8 @@ class GatewayBuilder:
             self._shared = shared_state(config, self._report, crew)
         else:
             self._shared = carried_over(before.shared, config, before.config)
-        issuers = IssuerBuilder(self._report, self._shared, before.issuers if before is not None else {})
+        known = before.issuers if before is not None else {}
+        issuers = IssuerBuilder(self._report, self._shared, known, stand_ins or {})
         self._known_issuers = {name: issuers.known(name, issuer) for name, issuer in config.issuers.items()}
         self._issuers = {name: known.trusted for name, known in self._known_issuers.items()}
         self._verifier = Verifier(

@@ -10,6 +10,7 @@ from pathlib import Path
 from gateway.access.verification import TrustedIssuer
 from gateway.build.report import Report
 from gateway.build.shared import Shared
+from gateway.build.stand_in import StandIn
 from gateway.config.issuers import Introspection as IntrospectionConfig
 from gateway.config.issuers import Issuer
 from gateway.http.tls import ClientContext
@@ -24,7 +25,7 @@ from gateway.oauth.client_authentication import (
 )
 from gateway.oauth.discovery import KnownEndpoint
 from gateway.oauth.introspection import IntrospectionClient, SignedAnswers
-from gateway.oauth.introspection_answers import AnswerRules, Introspection, SharedAnswers
+from gateway.oauth.introspection_answers import AnswerRules, Asked, Introspection, SharedAnswers
 from gateway.oauth.jose import Malformed, strict_json
 from gateway.oauth.jwks import RefreshRules, RemoteKeys
 from gateway.oauth.jwt import TokenRules
@@ -46,24 +47,30 @@ class IssuerBuilder:
     """Makes the trusted issuers of one gateway.
 
     `before` are those of the gateway whose place it takes: where nothing has changed that keys or answers depend on,
-    they are the same objects, with all that they know and whatever they have under way.
+    they are the same objects, with all that they know and whatever they have under way. `stand_ins` take the place of
+    issuers that are not to be asked.
     """
 
-    def __init__(self, report: Report, shared: Shared, before: Mapping[str, KnownIssuer]) -> None:
+    def __init__(
+        self, report: Report, shared: Shared, before: Mapping[str, KnownIssuer], stand_ins: Mapping[str, StandIn]
+    ) -> None:
         self._report = report
         self._shared = shared
         self._before = before
+        self._stand_ins = stand_ins
 
     def known(self, name: str, issuer: Issuer) -> KnownIssuer:
         """One issuer with what it is made from; what can't be used is reported."""
-        client_key = self._client_key(name, issuer)
+        client_key = self._client_key(name, issuer) if name not in self._stand_ins else b""
         return KnownIssuer(issuer, client_key, self._trusted(name, issuer, client_key))
 
     def _trusted(self, name: str, issuer: Issuer, client_key: bytes) -> TrustedIssuer:
         rules = _token_rules(name, issuer)
-        tls = self._tls(name, issuer)
-        before = self._before.get(name)
-        if before is not None and _where_keys_are(issuer) == _where_keys_are(before.issuer):
+        before, stand_in = self._before.get(name), self._stand_ins.get(name)
+        tls = self._tls(name, issuer) if stand_in is None else None
+        if stand_in is not None:
+            keys = stand_in.keys
+        elif before is not None and _where_keys_are(issuer) == _where_keys_are(before.issuer):
             keys = before.trusted.keys
         else:
             keys = self._keys(name, issuer, tls)
@@ -72,7 +79,8 @@ class IssuerBuilder:
         if before is not None and (issuer, client_key) == (before.issuer, before.client_key):
             introspection = before.trusted.introspection
         elif block is not None and block.mode != "never":
-            introspection = self._introspection(rules, issuer, block, keys, tls, client_key)
+            asked = self._asked(rules, issuer, block, keys, tls, client_key) if stand_in is None else stand_in.answers
+            introspection = self._introspection(name, issuer, block, asked)
         return TrustedIssuer(
             rules,
             keys,
@@ -120,7 +128,15 @@ class IssuerBuilder:
 
     # --- introspection -----------------------------------------------------------------------------------------
 
-    def _introspection(
+    def _introspection(self, name: str, issuer: Issuer, block: IntrospectionConfig, answers: Asked) -> Introspection:
+        return Introspection(
+            name,
+            answers,
+            AnswerRules(block.cache, block.negative_cache, block.timeout, block.concurrency),
+            shared=self._shared_answers(issuer.issuer, block.endpoint or "", block.client_id or ""),
+        )
+
+    def _asked(
         self,
         rules: TokenRules,
         issuer: Issuer,
@@ -128,20 +144,14 @@ class IssuerBuilder:
         keys: KeySource,
         tls: ClientContext | None,
         client_key: bytes,
-    ) -> Introspection:
+    ) -> IntrospectionClient:
         client = IssuerClient(
             timeout=block.timeout, allow_http=issuer.allow_http, tls=tls, connections=block.concurrency
         )
-        client_id = block.client_id or ""
-        answers = SignedAnswers(rules, client_id, keys) if block.signed_response else None
+        answers = SignedAnswers(rules, block.client_id or "", keys) if block.signed_response else None
         metadata = KnownEndpoint(client, issuer.issuer, issuer.metadata, refresh=issuer.keys.refresh)
         authentication = self._authentication(rules.name, issuer, block, client_key)
-        return Introspection(
-            rules.name,
-            IntrospectionClient(client, authentication, metadata=metadata, endpoint=block.endpoint, answers=answers),
-            AnswerRules(block.cache, block.negative_cache, block.timeout, block.concurrency),
-            shared=self._shared_answers(issuer.issuer, block.endpoint or "", client_id),
-        )
+        return IntrospectionClient(client, authentication, metadata=metadata, endpoint=block.endpoint, answers=answers)
 
     def _shared_answers(self, *asked: str) -> SharedAnswers | None:
         shared = self._shared

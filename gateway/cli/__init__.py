@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-COMMANDS = ("serve", "check", "explain", "token", "schema", "health", "demo", "devauth", "version")
+COMMANDS = ("serve", "check", "explain", "test", "token", "schema", "health", "demo", "devauth", "version")
 
 
 class Commands(click.Group):

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.cache.circuit import CircuitBreaker, CircuitOpen
 from gateway.cache.memory import BoundedCache
@@ -23,7 +23,7 @@ from gateway.cache.redis import SharedStore, StoreUnavailable
 from gateway.cache.sealing import Sealer
 from gateway.cache.single_flight import Abandoned, Flights
 from gateway.oauth.client import IssuerFailure
-from gateway.oauth.introspection import Claims, IntrospectionClient, RequestRefused
+from gateway.oauth.introspection import Claims, RequestRefused
 from gateway.oauth.jose import Malformed, strict_json
 
 logger = logging.getLogger(__name__)
@@ -91,13 +91,25 @@ class SharedAnswers:
         return self._store.is_required
 
 
+class Asked(Protocol):
+    """Whoever says what the issuer says of a token: `IntrospectionClient`."""
+
+    async def ask(self, token: bytes) -> Claims | None:
+        """The token's claims, None when it is not active. Raises `IssuerFailure`."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
 class Introspection:
     """The answers of one issuer. `on_called` hears of each call: its result in one word, and the seconds it took."""
 
     def __init__(
         self,
         name: str,
-        client: IntrospectionClient,
+        client: Asked,
         rules: AnswerRules,
         *,
         shared: SharedAnswers | None = None,

@@ -74,8 +74,8 @@ def parse(token: bytes) -> UnverifiedToken:
         head = _header(b64url_decode(header))
         signed = b64url_decode(signature)
         claims = strict_json(b64url_decode(payload))
-    except OutOfRange as problem:
-        raise GatewayError(errors.CLAIM_INVALID, str(problem)) from None
+    except OutOfRange as number:
+        raise GatewayError(errors.CLAIM_INVALID, str(number)) from None
     except Malformed as problem:
         raise _malformed(str(problem)) from None
     return UnverifiedToken(head, claims, signing_input, signed)

@@ -140,9 +140,9 @@ class FileKeys:
                 # Noted before it is parsed: a broken file is read once, and not again for each unknown `kid`.
                 self._stamp = stamp
                 self._adopt(from_jwks(strict_json(data)))
-        except OSError as problem:
+        except OSError as failure:
             self._stamp = None
-            self._failed("unreadable", problem.strerror or "")
+            self._failed("unreadable", failure.strerror or "")
         except Malformed as problem:
             self._failed("malformed", str(problem))
         else:

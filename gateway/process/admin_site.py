@@ -10,6 +10,7 @@ from gateway.admin.api import Api
 from gateway.admin.listener import Status, make_admin_app
 from gateway.admin.operations import Operations
 from gateway.process import listening
+from gateway.process.overview import Overview
 from gateway.process.reload import Reloader, ReloadOperation, ReportedReload
 
 
@@ -17,10 +18,15 @@ class AdminSite:
     """Answers operators. Raises OSError when made for an address that can't be had; `address` says where it listens."""
 
     def __init__(
-        self, reloader: Reloader, status: Status, metrics: Callable[[], Awaitable[bytes]], operations: Operations
+        self,
+        reloader: Reloader,
+        status: Status,
+        metrics: Callable[[], Awaitable[bytes]],
+        operations: Operations,
+        overview: Overview | None = None,
     ) -> None:
         api = Api(ReloadOperation(reloader, operations), lambda: reloader.config.admin.token.get_secret_value())
-        application = make_admin_app(ReportedReload(reloader, status), metrics, api)
+        application = make_admin_app(ReportedReload(reloader, status), metrics, api, overview)
         self._runner = web.AppRunner(application, access_log=None)
         self._places = listening.bind([reloader.config.admin.listen])
         self.address = self._places[0].address

@@ -1,6 +1,6 @@
-"""What the workers share by way of their supervisor: the deny list, and what may count only once.
+"""What the workers share by way of their supervisor: the deny list, what may count only once, and the last refusals.
 
-The supervisor keeps both, so that they outlive any worker. Nothing of it needs Redis; what workers hear from there
+The supervisor keeps them, so that they outlive any worker. Nothing of it needs Redis; what workers hear from there
 passes through here too, so that a worker that is started while Redis is away knows what the others know.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from gateway.access.revocation import DenyList, Revocation
+from gateway.admin.refusals import Refusal, Refusals
 from gateway.cache.seen_once import SeenOnce
 from gateway.process.child import WorkerProcess
 from gateway.process.control import Handler
@@ -26,6 +27,8 @@ class Hub:
         self._clock = clock
         self._deny_list = DenyList(clock=clock)
         self._seen = SeenOnce("workers", clock=clock)
+        self.refusals = Refusals(clock)
+        """The last ones of all workers, those that have ended included."""
 
     def revocations(self) -> tuple[Revocation, ...]:
         """All that hold, or were withdrawn and could come back."""
@@ -44,4 +47,8 @@ class Hub:
         async def once(asked: dict[str, Any]) -> bool:
             return await self._seen.is_first(str(asked["name"]), until=self._clock() + float(asked["seconds"]))
 
-        return {"revoked": take, "once": once}
+        return {
+            "revoked": take,
+            "once": once,
+            "refused": lambda entries: self.refusals.add(map(Refusal.from_json, entries)),
+        }

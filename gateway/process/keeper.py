@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.admin.refusals import Refusals
 from gateway.config import Config
 from gateway.process import assignment
 from gateway.process.assignment import Assignment
@@ -80,6 +81,11 @@ class Keeper:
     def in_slots(self) -> list[WorkerProcess | None]:
         """The worker of each slot, None while there is none."""
         return [slot.worker for slot in self._slots]
+
+    @property
+    def refusals(self) -> Refusals:
+        """The last ones of all workers."""
+        return self._hub.refusals
 
     def start(self) -> None:
         """Begin to start the workers."""

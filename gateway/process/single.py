@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from socket import socket
 
 from gateway import __version__
+from gateway.admin.figures import Figures
 from gateway.app import Gateway
 from gateway.config import Config, ConfigFiles
 from gateway.oauth.key_source import cancelled
 from gateway.process import listening, logs
 from gateway.process.admin_site import AdminSite
 from gateway.process.listening import Place
+from gateway.process.overview import Overview
 from gateway.process.reload import Reloader
 from gateway.process.service import Service
 from gateway.process.signals import Signals
@@ -57,7 +59,10 @@ class SingleProcess:
     async def start(self) -> None:
         """Listen: first for operators, so that probes get an answer, then for clients. Raises OSError."""
         service = self._service
-        self._admin = AdminSite(self.reloader, service.health, self._metrics, service.operations)
+        overview = Overview(
+            lambda: self.reloader.config, service.health, self._figures, service.metrics.refusals.newest_first
+        )
+        self._admin = AdminSite(self.reloader, service.health, self._metrics, service.operations, overview)
         await self._admin.start()
         self._places = listening.bind(self.reloader.config.listen)
         await service.start()
@@ -90,9 +95,12 @@ class SingleProcess:
         return [place.of(0) for place in self._places]
 
     async def _metrics(self) -> bytes:
+        return (await self._figures()).render()
+
+    async def _figures(self) -> Figures:
         figures = self._service.metrics.figures()
         self.reloader.tell(figures)
-        return figures.render()
+        return figures
 
     async def _take(self, config: Config) -> None:
         await self._service.prepare(config)

@@ -18,6 +18,7 @@ from gateway.process import listening, logs
 from gateway.process.admin_site import AdminSite
 from gateway.process.child import WorkerProcess
 from gateway.process.keeper import Keeper
+from gateway.process.overview import Overview
 from gateway.process.reload import Reloader
 from gateway.process.reloaded_together import take_together
 from gateway.process.signals import Signals
@@ -61,9 +62,12 @@ class Supervisor:
 
     async def start(self) -> None:
         """Answer operators, and start the workers without waiting for them. Raises OSError."""
-        self._admin = AdminSite(
-            self.reloader, self._readiness, self._counted.render, OperatedTogether(lambda: self._keeper.workers)
+        keeper, counted = self._keeper, self._counted
+        overview = Overview(
+            lambda: self.reloader.config, self._readiness, counted.figures, keeper.refusals.newest_first
         )
+        operations = OperatedTogether(lambda: keeper.workers)
+        self._admin = AdminSite(self.reloader, self._readiness, counted.render, operations, overview)
         await self._admin.start()
         self._keeper.start()
         self._reloading = asyncio.create_task(self.reloader.run())

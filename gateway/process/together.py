@@ -96,6 +96,10 @@ class CountedTogether:
         self._ended.add_counts(ended.figures)
 
     async def render(self) -> bytes:
+        """See `figures`; in the text format of Prometheus."""
+        return (await self.figures()).render()
+
+    async def figures(self) -> Figures:
         """All figures of this moment; of a worker that does not answer, those it told last."""
         await asyncio.gather(*map(_refreshed, self._keeper.workers))
         # Summed up after the last `await`: a worker that ends meanwhile is counted once, here or there.
@@ -107,7 +111,7 @@ class CountedTogether:
         together.one("gateway_workers", sum(worker is not None and worker.has_started for worker in in_slots))
         together.one("gateway_worker_restarts", self._keeper.restarts)
         self._tell(together)
-        return together.render()
+        return together
 
 
 async def _refreshed(worker: WorkerProcess) -> None:

@@ -82,7 +82,7 @@ class Worker:
         await self._serve(signals)
         await self._drain()
         reporting.cancel()
-        self._channel.tell("figures", self._service.metrics.figures().as_json())
+        self._channel.tell("figures", self._figures())
         await self._service.close()
         self._channel.close()
 
@@ -128,7 +128,7 @@ class Worker:
         return {
             "accept": self._told_to_accept,
             "take": lambda entries: self._take(map(Revocation.from_json, entries)),
-            "figures": lambda _: self._service.metrics.figures().as_json(),
+            "figures": lambda _: self._figures(),
             "operate": self._operate,
             "prepare": self._prepare,
             "swap": lambda _: self._swap(),
@@ -184,13 +184,19 @@ class Worker:
                 self._channel.tell("report", report)
             await asyncio.sleep(_REPORT_EVERY if report["ready"] else _LOOK_EVERY)
 
+    def _figures(self) -> dict[str, Any]:
+        """The figures of this moment; the refusals since the last time are told before."""
+        if refusals := self._service.metrics.refusals.handed_over():
+            self._channel.tell("refused", refusals)
+        return self._service.metrics.figures().as_json()
+
     async def _push_figures(self) -> None:
         """Tell the figures now and then, so that little is lost when this process is killed."""
         pause = _FIGURES_EVERY
         while True:
             await asyncio.sleep(pause)
             started = time.perf_counter()
-            self._channel.tell("figures", self._service.metrics.figures().as_json())
+            self._channel.tell("figures", self._figures())
             pause = max(_FIGURES_EVERY, (time.perf_counter() - started) / _FIGURES_SHARE)
 
     # --- what this process does by itself ----------------------------------------------------------------------

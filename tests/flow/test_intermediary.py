@@ -659,7 +659,7 @@ async def test_a_secret_of_the_client_goes_to_the_upstream_of_its_route_and_nowh
                 said = await talk(w.address, request("GET", target, "Cookie: sid=CANARY", "X-Key: CANARY", host=host))
                 assert b"CANARY" not in said.raw
             assert b"".join(origin.received).count(b"CANARY") == 2
-            shown = " ".join(str(vars(record)) for record in w.records)
+            shown = " ".join(str(getattr(record, name)) for record in w.records for name in dir(record))
             assert "CANARY" not in shown + caplog.text
 
 
