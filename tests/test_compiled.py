@@ -43,7 +43,7 @@ def compiled() -> Iterator[Path]:
         yield from sorted(set(ROOT.glob(pattern)) - left_out)
 
 
-@pytest.mark.parametrize("file", compiled(), ids=lambda file: str(file.relative_to(ROOT)))
+@pytest.mark.parametrize("file", list(compiled()), ids=lambda file: str(file.relative_to(ROOT)))
 def test_a_name_stands_for_exceptions_of_one_type_in_each_function(file: Path) -> None:
     """mypy lets it stand for several; compiled, that is a TypeError as soon as the second one is raised."""
     for function in ast.walk(ast.parse(file.read_text())):
