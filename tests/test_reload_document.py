@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ def ran(command: str, shell: Shell) -> str:
     if command.startswith("curl "):
         return asyncio.run(shell.run(command, ""))
     program, _, rest = command.partition(" ")
-    program = f"{sys.executable} -m gateway" if program == "oauth-gateway" else program
+    program = f"{shlex.quote(sys.executable)} -m gateway" if program == "oauth-gateway" else program
     return subprocess.run(
         ["sh", "-c", f"{program} {rest}"],
         cwd=shell.folder,
