@@ -54,7 +54,7 @@ async def signing_in(user: User, server: ScriptedServer, *options: str) -> Async
 
 async def test_the_link_asks_for_a_code_with_pkce_and_the_code_is_redeemed_with_its_verifier(user: User) -> None:
     async with ScriptedServer() as server:
-        server.answers["/token"] = [token_answer(refresh_token="RT")]
+        server.answers["/token"] = [token_answer(refresh_token="REFRESH-1")]
         options = ["--scope", "a b", "--resource", "urn:x", "--param", "prompt=consent", "--audience", "orders"]
         async with signing_in(user, server, *options) as sign_in:
             status, address, page = await sign_in.comes_back()
@@ -77,7 +77,7 @@ async def test_the_link_asks_for_a_code_with_pkce_and_the_code_is_redeemed_with_
         form = server.asked_at("/token")[0].form
         assert (form["code"], form["redirect_uri"], form["resource"]) == ("C", asked["redirect_uri"], "urn:x")
         assert asked["code_challenge"] == pkce.challenge(form["code_verifier"])
-        for secret in ("AT-1", "RT", form["code_verifier"]):
+        for secret in ("AT-1", "REFRESH-1", form["code_verifier"]):
             assert secret not in ended.err
 
 
@@ -240,7 +240,7 @@ def codes(server: ScriptedServer, **changes: Any) -> Scripted:
 async def test_a_device_shows_where_to_go_and_waits_politely(user: User) -> None:
     async with ScriptedServer() as server:
         server.answers["/device"] = [codes(server)]
-        server.answers["/token"] = [error_answer("authorization_pending"), token_answer(refresh_token="RT")]
+        server.answers["/token"] = [error_answer("authorization_pending"), token_answer(refresh_token="REFRESH-1")]
         ended = await user.run("get", *client(server.issuer), "--grant", "device_code", "--scope", "a", "-v")
         assert ended.token == "AT-1"
         shown = [line.strip() for line in ended.err.splitlines()]
@@ -251,7 +251,7 @@ async def test_a_device_shows_where_to_go_and_waits_politely(user: User) -> None
             "waiting for you, at most 60 s",
         ):
             assert line in shown
-        for secret in ("DEVICE-CODE", "AT-1", "RT"):
+        for secret in ("DEVICE-CODE", "AT-1", "REFRESH-1"):
             assert secret not in ended.err
         assert server.asked_at("/device")[0].form == {"client_id": "app", "scope": "a"}
 
