@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -31,8 +30,8 @@ from gateway.http.message import Answering, Field, Fields, Request, Response
 from gateway.http.switching import SWITCHING_PROTOCOLS, Switching, Tunnel
 from gateway.http.target import Target, normalise
 from gateway.http.websocket_frames import GOING_AWAY, POLICY_VIOLATION, TRY_AGAIN_LATER
-from gateway.oauth.introspection_answers import Introspection
 from gateway.oauth.resource_metadata import ProtectedResource
+from gateway.parts import Parts
 from gateway.record import RequestRecord
 from gateway.responses import ErrorStyle, refuse
 from gateway.router import Match, Router
@@ -117,39 +116,30 @@ class Gateway:
     watch: Watch = field(default_factory=Watch)
 
     @property
-    def introspections(self) -> list[Introspection]:
-        """Where tokens are introspected, one for each issuer that is asked."""
-        return [issuer.introspection for issuer in self.issuers.values() if issuer.introspection is not None]
+    def parts(self) -> Parts:
+        """What runs in the background, or has connections."""
+        issuers = self.issuers.values()
+        introspections = [issuer.introspection for issuer in issuers if issuer.introspection is not None]
+        return Parts([issuer.keys for issuer in issuers], introspections, list(self.upstreams.values()))
 
     async def start(self) -> None:
         """Read the revocations, and begin to watch upstreams and fetch the issuers' keys, without waiting for them."""
         if self.feed is not None:
             await self.feed.start()
-        for issuer in self.issuers.values():
-            await issuer.keys.start()
-        for upstream in self.upstreams.values():
-            await upstream.start()
+        await self.parts.start()
 
     async def close(self) -> None:
         """Stop what runs in the background and close the idle connections."""
         await self.watch.close()
-        for issuer in self.issuers.values():
-            await issuer.keys.close()
-        for introspection in self.introspections:
-            await introspection.close()
+        await self.parts.close()
         if self.feed is not None:
             await self.feed.close()
         if self.store is not None:
             await self.store.close()
-        for upstream in self.upstreams.values():
-            await upstream.close()
 
     async def wait_for_keys(self, timeout: float) -> None:
         """Wait until every issuer has been asked once, at most `timeout` seconds; used by `explain`."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                for issuer in self.issuers.values():
-                    await issuer.keys.first()
+        await self.parts.first_keys(timeout)
 
     async def handle(self, request: Request) -> Response:
         """Answer one request: decide, then do what its route says, or refuse."""

@@ -23,7 +23,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("oauth",),
     ("access",),
     ("upstream", "login"),
-    ("router",),
+    ("router", "parts"),
     ("responses", "backchannel_logout"),
     ("app",),
     ("forward_auth", "explanation", "embedding"),

@@ -78,12 +78,12 @@ class Service:
             requests_in_flight=self._in_flight,
             connections=lambda: self._server.open_connections,
             key_sources=[issuer.keys for issuer in gateway.issuers.values()],
-            caches={"token": [gateway.verifier], "introspection": gateway.introspections},
+            caches={"token": [gateway.verifier], "introspection": gateway.parts.introspections},
             revocations=lambda: len(gateway.revoker.deny_list),
             upstreams=gateway.upstreams,
             redis=gateway.store,
         )
-        for introspection in gateway.introspections:
+        for introspection in gateway.parts.introspections:
             if introspection not in known:
                 introspection.on_called.append(partial(self.metrics.observe_introspection, introspection.name))
         gateway.on_closed.append(self.metrics.observe)
@@ -126,7 +126,7 @@ class Service:
         was_ready, before = self.health.report()["ready"], self.gateway
         self._built, self._config = successor.built, successor.built.config
         successor.judge_anew()
-        self._observe(successor.gateway, before.introspections)
+        self._observe(successor.gateway, before.parts.introspections)
         limits = build.server_limits(self._config, self._crew)
         self._server.renew(successor.gateway.handle, limits, begin=successor.gateway.begin)
         if self._handshakes is not None and successor.tls is not None:

@@ -6,17 +6,13 @@ A part that both have, an issuer's keys or an upstream, is the same object (`bui
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from gateway.app import Gateway
 from gateway.build import Built
 from gateway.http.tls import ServerContext
-from gateway.oauth.introspection_answers import Introspection
-from gateway.oauth.key_source import KeySource
-from gateway.upstream.service import Upstream
+from gateway.parts import Parts
 
 logger = logging.getLogger(__name__)
 
@@ -29,46 +25,6 @@ _LAST_REQUESTS = 60.0
 """Seconds after which parts end though requests that began before the swap have not: what is still under way then is a
 stream or a WebSocket, which needs none of them any more.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What of a gateway runs in the background, or has connections."""
-
-    keys: Collection[KeySource]
-    introspections: Collection[Introspection]
-    upstreams: Collection[Upstream]
-
-    @classmethod
-    def of(cls, gateway: Gateway) -> Parts:
-        """Those of a whole gateway."""
-        keys = [issuer.keys for issuer in gateway.issuers.values()]
-        return cls(keys, gateway.introspections, list(gateway.upstreams.values()))
-
-    def without(self, others: Parts) -> Parts:
-        """Those that the others have not."""
-        shared = set(map(id, (*others.keys, *others.introspections, *others.upstreams)))
-        return Parts(
-            [each for each in self.keys if id(each) not in shared],
-            [each for each in self.introspections if id(each) not in shared],
-            [each for each in self.upstreams if id(each) not in shared],
-        )
-
-    async def start(self) -> None:
-        """Begin, without waiting for anything."""
-        for source in self.keys:
-            await source.start()
-        for upstream in self.upstreams:
-            await upstream.start()
-
-    async def close(self) -> None:
-        """End; requests that are at an upstream are served."""
-        for source in self.keys:
-            await source.close()
-        for introspection in self.introspections:
-            await introspection.close()
-        for upstream in self.upstreams:
-            await upstream.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +43,12 @@ class Successor:
     @property
     def new_parts(self) -> Parts:
         """What only the new one has."""
-        return Parts.of(self.gateway).without(Parts.of(self.before))
+        return self.gateway.parts.without(self.before.parts)
 
     @property
     def old_parts(self) -> Parts:
         """What only the old one has."""
-        return Parts.of(self.before).without(Parts.of(self.gateway))
+        return self.before.parts.without(self.gateway.parts)
 
     async def start(self, patience: float = FIRST_KEYS) -> None:
         """Start what is new, let new issuers answer once, and take over what was verified. Waits `patience` seconds for
@@ -100,9 +56,7 @@ class Successor:
         """
         parts = self.new_parts
         await parts.start()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                await asyncio.gather(*(source.first() for source in parts.keys))
+        await parts.first_keys(patience)
         for _ in self.gateway.verifier.adopt(self.before.verifier):
             await asyncio.sleep(0)
 
