@@ -44,7 +44,7 @@ def document(installation: Installation, moment: Moment) -> Members:
         "uptime_seconds": round(max(0.0, moment.now - moment.started_at), 3),
         "ready": bool(report.get("ready")),
         "draining": bool(report.get("draining")),
-        "reload": _reload(figures),
+        "configuration": _configuration(figures, report),
         "workers": _workers(figures, report),
         "requests": counts.requests(),
         "caches": _caches(figures),
@@ -112,12 +112,10 @@ class _Counts:
         }
 
 
-def _reload(figures: Figures) -> Members | None:
-    """None as long as nothing was reloaded."""
-    at, successful = (
-        _one(figures, f"gateway_config_last_reload_{what}") for what in ("timestamp_seconds", "successful")
-    )
-    return {"at": at, "successful": successful != 0} if at else None
+def _configuration(figures: Figures, report: Mapping[str, Any]) -> Members:
+    """Since when the one in use is, and what became of the last reload."""
+    taken_at = _one(figures, "gateway_config_last_reload_timestamp_seconds")
+    return {"taken_at": round(taken_at, 3), **report.get("configuration", {})}
 
 
 def _workers(figures: Figures, report: Mapping[str, Any]) -> Members:

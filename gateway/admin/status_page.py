@@ -79,8 +79,11 @@ def _troubles(status: Members) -> Iterable[str]:
         yield "Redis can't be used."
     if status["workers"]["serving"] < status["workers"]["count"]:
         yield f"{status['workers']['serving']} of {status['workers']['count']} workers serve."
-    if status["reload"] is not None and not status["reload"]["successful"]:
-        yield "The last reload failed; the configuration of before is in force."
+    configuration = status["configuration"]
+    if configuration.get("state") == "refused":
+        yield f"The last reload was refused, the configuration of before is in use: {configuration['problem']}"
+    if keys := configuration.get("needs_restart"):
+        yield f"A restart is needed for what the configuration says of {', '.join(keys)}."
 
 
 def _header(status: Members) -> Html:
@@ -88,7 +91,8 @@ def _header(status: Members) -> Html:
     about = [
         f"Version {status['version']}, up {duration(status['uptime_seconds'])}, as of ",
         _time(status["now"]),
-        *([", last reload ", _time(status["reload"]["at"])] if status["reload"] is not None else []),
+        ", configuration of ",
+        _time(status["configuration"]["taken_at"]),
         ".",
     ]
     troubles = [tag("li", trouble) for trouble in _troubles(status)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
 from gateway.admin.api import Api
+from gateway.admin.figures import Figures
 from gateway.admin.listener import Status, make_admin_app
 from gateway.admin.operations import Operations
+from gateway.admin.refusals import Refusal
 from gateway.process import listening
 from gateway.process.overview import Overview
 from gateway.process.reload import Reloader, ReloadOperation, ReportedReload
@@ -21,12 +23,18 @@ class AdminSite:
         self,
         reloader: Reloader,
         status: Status,
-        metrics: Callable[[], Awaitable[bytes]],
+        figures: Callable[[], Awaitable[Figures]],
+        refusals: Callable[[], Sequence[Refusal]],
         operations: Operations,
-        overview: Overview | None = None,
     ) -> None:
+        told = ReportedReload(reloader, status)
+        overview = Overview(lambda: reloader.config, told, figures, refusals)
         api = Api(ReloadOperation(reloader, operations), lambda: reloader.config.admin.token.get_secret_value())
-        application = make_admin_app(ReportedReload(reloader, status), metrics, api, overview)
+
+        async def metrics() -> bytes:
+            return (await figures()).render()
+
+        application = make_admin_app(told, metrics, api, overview)
         self._runner = web.AppRunner(application, access_log=None)
         self._places = listening.bind([reloader.config.admin.listen])
         self.address = self._places[0].address

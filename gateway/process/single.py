@@ -16,7 +16,6 @@ from gateway.oauth.key_source import cancelled
 from gateway.process import listening, logs
 from gateway.process.admin_site import AdminSite
 from gateway.process.listening import Place
-from gateway.process.overview import Overview
 from gateway.process.reload import Reloader
 from gateway.process.service import Service
 from gateway.process.signals import Signals
@@ -59,10 +58,8 @@ class SingleProcess:
     async def start(self) -> None:
         """Listen: first for operators, so that probes get an answer, then for clients. Raises OSError."""
         service = self._service
-        overview = Overview(
-            lambda: self.reloader.config, service.health, self._figures, service.metrics.refusals.newest_first
-        )
-        self._admin = AdminSite(self.reloader, service.health, self._metrics, service.operations, overview)
+        refusals = service.metrics.refusals.newest_first
+        self._admin = AdminSite(self.reloader, service.health, self._figures, refusals, service.operations)
         await self._admin.start()
         self._places = listening.bind(self.reloader.config.listen)
         await service.start()
@@ -93,9 +90,6 @@ class SingleProcess:
     @property
     def _sockets(self) -> list[socket]:
         return [place.of(0) for place in self._places]
-
-    async def _metrics(self) -> bytes:
-        return (await self._figures()).render()
 
     async def _figures(self) -> Figures:
         figures = self._service.metrics.figures()

@@ -18,7 +18,6 @@ from gateway.process import listening, logs
 from gateway.process.admin_site import AdminSite
 from gateway.process.child import WorkerProcess
 from gateway.process.keeper import Keeper
-from gateway.process.overview import Overview
 from gateway.process.reload import Reloader
 from gateway.process.reloaded_together import take_together
 from gateway.process.signals import Signals
@@ -62,12 +61,10 @@ class Supervisor:
 
     async def start(self) -> None:
         """Answer operators, and start the workers without waiting for them. Raises OSError."""
-        keeper, counted = self._keeper, self._counted
-        overview = Overview(
-            lambda: self.reloader.config, self._readiness, counted.figures, keeper.refusals.newest_first
-        )
+        keeper = self._keeper
         operations = OperatedTogether(lambda: keeper.workers)
-        self._admin = AdminSite(self.reloader, self._readiness, counted.render, operations, overview)
+        refusals = keeper.refusals.newest_first
+        self._admin = AdminSite(self.reloader, self._readiness, self._counted.figures, refusals, operations)
         await self._admin.start()
         self._keeper.start()
         self._reloading = asyncio.create_task(self.reloader.run())

@@ -95,10 +95,6 @@ class CountedTogether:
         """Keep what a worker counted until its end."""
         self._ended.add_counts(ended.figures)
 
-    async def render(self) -> bytes:
-        """See `figures`; in the text format of Prometheus."""
-        return (await self.figures()).render()
-
     async def figures(self) -> Figures:
         """All figures of this moment; of a worker that does not answer, those it told last."""
         await asyncio.gather(*map(_refreshed, self._keeper.workers))

@@ -17,6 +17,7 @@ READY: Mapping[str, Any] = {
     "started": True,
     "draining": False,
     "issuers": {"corp": "ready", "inline": "ready"},
+    "configuration": {"state": "current"},
 }
 
 
@@ -68,6 +69,7 @@ def figures(*, age: float = 200.0, down: Sequence[str] = (), **more: float) -> F
     told.put("gateway_upstream_healthy", [(("orders", each), [int(each not in down)]) for each in ENDPOINTS])
     told.put("gateway_upstream_retries", [(("orders",), [2])])
     told.put("gateway_upstream_duration_seconds", [(("orders",), [0.5, 4, 1])])
+    told.one("gateway_config_last_reload_timestamp_seconds", NOW - 60)
     for name, value in more.items():
         told.one(name, value)
     return told

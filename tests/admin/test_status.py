@@ -22,7 +22,7 @@ def test_the_document_says_what_there_is_and_how_it_does() -> None:
         "uptime_seconds": 3600.0,
         "ready": True,
         "draining": False,
-        "reload": None,
+        "configuration": {"taken_at": NOW - 60, "state": "current"},
         "workers": {"count": 1, "serving": 1, "restarts": 0, "states": {}},
         "requests": {
             "total": 11,
@@ -126,9 +126,9 @@ def test_workers_are_told_one_by_one_where_there_are_several() -> None:
     assert workers == {"count": 2, "serving": 1, "restarts": 3, "states": {"0": "ready", "1": "restarting"}}
 
 
-def test_a_reload_is_told_once_there_was_one() -> None:
-    last = {"gateway_config_last_reload_timestamp_seconds": NOW - 60, "gateway_config_last_reload_successful": 0.0}
-    assert document(told=figures(**last))["reload"] == {"at": NOW - 60, "successful": False}
+def test_what_became_of_a_reload_is_told_as_readyz_tells_it() -> None:
+    refused = {"state": "refused", "since": NOW - 5, "problem": "a.yaml:1:1: no", "needs_restart": ["listen"]}
+    assert document(configuration=refused)["configuration"] == {"taken_at": NOW - 60, **refused}
 
 
 def test_routes_that_nobody_asked_for_are_there_and_routes_that_are_gone_are_not() -> None:

@@ -40,13 +40,16 @@ def evil() -> dict[str, Any]:
     told.put("gateway_cache_operations", [((EVIL, "hit"), [1])])
     told.put("gateway_jwks_refresh", [((EVIL, EVIL), [1])])
     refusal = Refusal(NOW, EVIL, EVIL, 401, EVIL)
-    return document(seen, told, [refusal], workers={EVIL: EVIL}, redis={"state": EVIL, "required": False})
+    refused = {"state": "refused", "since": NOW, "problem": EVIL, "needs_restart": [EVIL]}
+    return document(
+        seen, told, [refusal], workers={EVIL: EVIL}, redis={"state": EVIL, "required": False}, configuration=refused
+    )
 
 
 def test_a_gateway_that_is_well_has_no_trouble_to_tell() -> None:
     text = shown(document(refusals=[REFUSAL]))
     assert text.startswith("ready · oauth-gatewayoauth-gateway readyVersion ")
-    assert "up 1 h, as of 2026-11-26 05:38:41 UTC." in text
+    assert "up 1 h, as of 2026-11-26 05:38:41 UTC, configuration of 2026-11-26 05:37:41 UTC." in text
     for part in (
         "scope_insufficient",
         "token_expired401id1",
@@ -72,17 +75,18 @@ def test_a_gateway_that_is_well_has_no_trouble_to_tell() -> None:
             "1 of 2 workers serve.",
         ),
         (
-            document(
-                told=figures(
-                    gateway_config_last_reload_timestamp_seconds=NOW, gateway_config_last_reload_successful=0.0
-                )
-            ),
+            document(configuration={"state": "refused", "since": NOW, "problem": "gateway.yaml:1:1: it is wrong"}),
             "ready, with trouble",
-            "The last reload failed",
+            "The last reload was refused, the configuration of before is in use: gateway.yaml:1:1: it is wrong",
+        ),
+        (
+            document(configuration={"state": "current", "needs_restart": ["listen", "workers"]}),
+            "ready, with trouble",
+            "A restart is needed for what the configuration says of listen, workers.",
         ),
         (document(draining=True, ready=False), "draining", ""),
     ],
-    ids=["stale", "waiting", "endpoint", "redis", "worker", "reload", "draining"],
+    ids=["stale", "waiting", "endpoint", "redis", "worker", "reload", "restart", "draining"],
 )
 def test_trouble_stands_at_the_top(told: dict[str, Any], state: str, trouble: str) -> None:
     text = shown(told)

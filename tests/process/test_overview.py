@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.crew import until
 from tests.gateway_process import GatewayProcess, serving
 from tests.services import free_port
 from tests.world import AUDIENCE, ISSUER, mint, public_jwks
@@ -57,6 +58,20 @@ def ask_around(gateway: GatewayProcess) -> None:
     assert gateway.ask("/nothing/CANARY-PATH")[0] == 404
     assert gateway.ask("/own/1", mint(scope="s", sub="CANARY-SUB"))[0] == 200
     assert gateway.ask("/gone", mint())[0] == 502
+
+
+def test_what_readyz_says_of_the_configuration_is_told_before_and_after_a_reload(
+    gateway: GatewayProcess, tmp_path: Path
+) -> None:
+    before = told(gateway)["configuration"]
+    assert before == {"taken_at": before["taken_at"], "state": "current"}
+    assert "reload" not in gateway.admin("/status")[1]
+    (tmp_path / f"gateway-{gateway.port}.yaml").write_text("routes: what")
+    gateway.process.send_signal(signal.SIGHUP)
+    until(lambda: told(gateway)["configuration"]["state"] == "refused")
+    after = told(gateway)["configuration"]
+    assert after == {"taken_at": before["taken_at"], **json.loads(gateway.admin("/readyz")[1])["configuration"]}
+    assert "The last reload was refused" in gateway.admin("/status")[1]
 
 
 def test_the_figures_of_all_are_told_together_and_nothing_of_a_client(gateway: GatewayProcess) -> None:

@@ -118,12 +118,12 @@ async def test_counts_of_the_ended_stay_and_their_gauges_go() -> None:
         kept = Kept(there)
         counted = CountedTogether(kept)
         expected = {"gateway_requests_total": 12, "gateway_requests_in_flight": 2, "gateway_workers": 2}
-        assert dict(values(await counted.render())) == {**expected, "gateway_worker_restarts_total": 0}
+        assert dict(values((await counted.figures()).render())) == {**expected, "gateway_worker_restarts_total": 0}
         kept.gone.append(there[0].worker)
         kept.restarts = 1
         counted.take_over(there[0].worker)
         expected = {"gateway_requests_total": 12, "gateway_requests_in_flight": 1, "gateway_workers": 1}
-        assert dict(values(await counted.render())) == {**expected, "gateway_worker_restarts_total": 1}
+        assert dict(values((await counted.figures()).render())) == {**expected, "gateway_worker_restarts_total": 1}
 
 
 async def test_of_a_worker_that_does_not_answer_the_last_figures_count() -> None:
@@ -132,7 +132,7 @@ async def test_of_a_worker_that_does_not_answer_the_last_figures_count() -> None
 
     async with pretended({"figures": never}, telling(7)) as there:
         await there[0].say("figures", figures(5, 1).as_json())
-        assert dict(values(await CountedTogether(Kept(there)).render()))["gateway_requests_total"] == 12
+        assert dict(values((await CountedTogether(Kept(there)).figures()).render()))["gateway_requests_total"] == 12
 
 
 # --- operations --------------------------------------------------------------------------------------------------
