@@ -10,7 +10,6 @@ import json
 import re
 import string
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -26,7 +25,7 @@ from gateway.oauth.authorization_code import ForeignAnswer, MixUp
 from gateway.oauth.authorization_server import AuthorizationServer, find_server
 from gateway.oauth.client import IssuerClient
 from gateway.oauth.error_response import OAuthError
-from gateway.oauth.jose import b64url_decode, strict_json
+from gateway.oauth.jose import b64url_decode, b64url_encode, strict_json
 
 CLIENT_ID: Final = "demo-web"
 NO_ANSWER: Final = Answer("")
@@ -212,6 +211,6 @@ def _forge(part: Forge, journey: Journey) -> Decoded:
     header, _, rest = journey.values[part.token].partition(".")
     claims, _, signature = rest.partition(".")
     written = json.dumps({**strict_json(b64url_decode(claims.encode())), "scope": part.scope})
-    forged = f"{header}.{urlsafe_b64encode(written.encode()).rstrip(b'=').decode()}.{signature}"
+    forged = f"{header}.{b64url_encode(written.encode())}.{signature}"
     journey.keep({part.copy: forged})
     return _decode(Decode(part.title, part.copy), journey)

@@ -7,6 +7,7 @@ caches and deny lists; two readings of one header would defeat the checks.
 
 from __future__ import annotations
 
+import base64
 import binascii
 import json
 import math
@@ -37,6 +38,11 @@ def b64url_decode(data: bytes) -> bytes:
     if remainder and data[-1] not in _LAST[remainder]:
         raise Malformed("base64url with spare bits that are not zero")
     return binascii.a2b_base64(data.translate(_URL_TO_STANDARD) + _PADDING[remainder])
+
+
+def b64url_encode(data: bytes) -> str:
+    """Base64url without padding: the one text that `b64url_decode` takes for these bytes."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
 _URL_TO_STANDARD = bytes.maketrans(b"-_", b"+/")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import secrets
 from collections.abc import Callable
 from typing import Final
+
+from gateway.oauth.jose import b64url_encode
 
 METHOD: Final = "S256"
 
@@ -15,13 +16,9 @@ _VERIFIER_BYTES = 32
 
 def new_verifier(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> str:
     """A verifier for one authorization request: 256 bits in 43 characters (RFC 7636 §4.1)."""
-    return _base64url(random_bytes(_VERIFIER_BYTES))
+    return b64url_encode(random_bytes(_VERIFIER_BYTES))
 
 
 def challenge(verifier: str) -> str:
     """What the authorization request shows of the verifier (RFC 7636 §4.2)."""
-    return _base64url(hashlib.sha256(verifier.encode("ascii")).digest())
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return b64url_encode(hashlib.sha256(verifier.encode("ascii")).digest())

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.oauth.jose import Malformed, OutOfRange, b64url_decode, strict_json
+from gateway.oauth.jose import Malformed, OutOfRange, b64url_decode, b64url_encode, strict_json
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
@@ -36,6 +36,7 @@ def test_base64url_has_one_text_for_each_value(bad: bytes) -> None:
 @given(st.binary(max_size=40))
 def test_base64url_gives_back_what_was_encoded(data: bytes) -> None:
     assert b64url_decode(base64.urlsafe_b64encode(data).rstrip(b"=")) == data
+    assert b64url_decode(b64url_encode(data).encode("ascii")) == data
 
 
 @given(st.text("ABQYZafgw014569-_+/= \n!", max_size=9).map(str.encode) | st.binary(max_size=9))

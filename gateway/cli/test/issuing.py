@@ -5,7 +5,6 @@ A token is good by the issuer's own rules (RFC 7519, RFC 9068) but for what a te
 
 from __future__ import annotations
 
-import base64
 import json
 import secrets
 import time
@@ -19,6 +18,7 @@ from gateway.build import StandIn
 from gateway.cli.test.file import TokenBlock
 from gateway.config.issuers import Issuer
 from gateway.oauth.introspection import Claims
+from gateway.oauth.jose import b64url_encode
 from gateway.oauth.key_source import StaticKeys
 from gateway.oauth.keys import SYMMETRIC, KeySet, from_jwks, from_secret
 from gateway.oauth.tokens import find_claim
@@ -48,7 +48,7 @@ class _Signer:
         """A compact JWS (RFC 7515 §7.1), whatever header and claims are."""
         signed = f"{_part(header)}.{_part(claims)}".encode("ascii")
         signature = get_default_algorithms()[self.algorithm].sign(signed, self._key)
-        return f"{signed.decode('ascii')}.{_b64url(signature)}"
+        return f"{signed.decode('ascii')}.{b64url_encode(signature)}"
 
 
 def _made_key(algorithm: str) -> tuple[Any, KeySet]:
@@ -71,11 +71,7 @@ def _published(jwk: Mapping[str, Any], algorithm: str) -> KeySet:
 
 
 def _part(members: Mapping[str, Any]) -> str:
-    return _b64url(json.dumps(members, separators=(",", ":")).encode("utf-8", "surrogatepass"))
-
-
-def _b64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return b64url_encode(json.dumps(members, separators=(",", ":")).encode("utf-8", "surrogatepass"))
 
 
 class _Answers:
