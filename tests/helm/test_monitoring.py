@@ -22,10 +22,8 @@ TARGET = {"namespace", "job", "pod", "instance", "le"}
 NAMED: Mapping[str, set[str]] = {
     "gateway_upstream_healthy": {"upstream", "endpoint"},
     "gateway_rate_limited_total": {"route"},
-    "gateway_config_last_reload_successful": set(),
-    "gateway_config_last_reload_timestamp_seconds": set(),
 }
-"""Metrics that a gateway without health checks, rate limits and reloads need not have, and their labels."""
+"""Metrics that a gateway without health checks and rate limits need not have, and their labels."""
 
 
 @pytest.fixture(scope="module")
